@@ -1,0 +1,45 @@
+"""What the host role is told: frozen, complete, already checked. `nsu/conf` makes these from nsu.conf."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class DiskSettings:
+    """One `DISK` block: a partition and how the host's users see it."""
+
+    name: str
+    """The partition's name (0x02), and the disk's own."""
+    number: int
+    """`zn_zlun` for 0x01, which has no names: NUMBER, or the order of the DISK blocks."""
+    show: str
+    """socket, nbd, fuse or loop."""
+    at: Path
+    """The Unix socket, the file, or a link to the device."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerEntry:
+    """One `SERVER` block: an NSU this host uses."""
+
+    name: str
+    addresses: tuple[str, ...]
+    """One for each network by which its configuration port can be reached."""
+    config_port: int
+    login: str
+    secret: bytes | None
+    """32 bytes: speak 0x02 and nothing less. None: 0x01."""
+    connections: int
+    """Paths to keep open, over all networks."""
+    fail_after_s: float | None
+    """ON_NO_PATH: None queues for ever; a number of seconds fails requests after that long without a path."""
+    disks: tuple[DiskSettings, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HostRoleSettings:
+    """The host role of one machine."""
+
+    machine: str
+    state_dir: Path
+    servers: tuple[ServerEntry, ...]
