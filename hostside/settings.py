@@ -34,6 +34,8 @@ class ServerEntry:
     fail_after_s: float | None
     """ON_NO_PATH: None queues for ever; a number of seconds fails requests after that long without a path."""
     disks: tuple[DiskSettings, ...]
+    payload_crc: bool = False
+    """0x02: every payload travels with its CRC32C."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,1 +1,1 @@
-
+"""The host driver: pure code between a front-end and the agents."""

@@ -1,1 +1,1 @@
-
+"""Partitions: LBA ranges of arrays, as hosts get them."""

@@ -1,0 +1,41 @@
+# The habits of this project, one word each. Every target does its own set-up: a bare Debian or Ubuntu machine
+# with make and Python 3.11 or later is enough.
+
+SHELL := /bin/bash
+PYTEST_FLAGS ?=
+BENCH_FLAGS ?=
+export PYTHON
+
+.PHONY: help demo test check bench docs clean
+
+help:  ## these lines
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
+
+demo:  ## both sides on this machine: copies a file in and out while processes are killed, then stays up
+	@tools/setup_venv.sh
+	@tools/debian_packages.sh libnbd-bin
+	.venv/bin/nsu demo $(DEMO_FLAGS)
+
+test:  ## all tests, with the time that each file took
+	@tools/setup_venv.sh
+	@tools/debian_packages.sh
+	.venv/bin/python -m pytest $(PYTEST_FLAGS)
+
+check:  ## style, types, and who may import whom: seconds, no test runs
+	@tools/setup_venv.sh test check
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+	.venv/bin/python -m pytest -q tests/test_arrows.py
+
+bench:  ## our figures beside nbdkit's, on this machine, now
+	@tools/setup_venv.sh
+	@tools/debian_packages.sh fio nbdkit
+	.venv/bin/python -m bench.run $(BENCH_FLAGS)
+
+docs:  ## the pages that are printed from the code
+	@tools/setup_venv.sh
+	@for page in docs/build_*.py; do echo "$$page"; .venv/bin/python "$$page" || exit 1; done
+
+clean:  ## removes what the other targets made
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,407 @@
+"""Agent (HRW): the host's reader/writer process for one path (patent, Section I and Figure 7; Appendix A).
+
+Appendix A's loop, for many requests at once: fetch commands from the host driver, turn each into a network command
+packet, send them with their data, read the responses, and complete them. "Each agent ... reads I/O requests from the
+host driver and writes these requests onto the network."
+
+The socket never blocks here: while a send waits for room, answers are still taken in. (The server's end may block in a
+send; if both did, two full directions would wait for each other for ever.)
+
+How bytes travel
+  * One `get_many` takes all commands that wait; their headers and the views of their slots go out in ONE `sendmsg`.
+  * Answers come in order, so the agent knows what comes next: when a read's data is due, ONE `recvmsg_into` puts the
+    header into the receive buffer, the data straight into its slot, and whatever follows into the buffer.
+  * Completions of all answers of one receive go to each disk in one write.
+
+What never happens: a slot is written after its constituent was reported, or after the path's LOST: the host process
+reaps this process before it has the path fenced.
+"""
+
+import select
+import socket
+import time
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from hostside.packets import COMMAND, PACKET_BYTES, REPORT, Report
+from hostside.wiring import Wiring
+from ipc.child import Life
+from ipc.exits import Exit
+from ipc.vectors import rest_after
+from protocol.crc import crc32c
+from protocol.data import host_data
+from protocol.data_base import Answer, HostData
+from protocol.errors import LoginRefused, RemoteProtocolError
+from protocol.limits import HANDSHAKE_TIMEOUT_S, HEADER_BYTES
+from protocol.ops import Flag, Op
+from protocol.path_login import check_login_answer, path_token, v1_login_message, v2_login_message
+from protocol.status import Detail
+
+RECEIVE_BYTES = 256 << 10
+DIRECT_BYTES = 16 << 10
+"""A read of at least this much is received straight into its slot; smaller ones are copied out of the buffer."""
+VECTORS_MAX = 1000
+"""The kernel takes 1,024 vectors in one sendmsg."""
+IDLE_S = 1.0
+PING_AFTER_S = 5.0
+"""An idle path is pinged this often (0x02), and is given up when the answer takes longer than that."""
+USER_TIMEOUT_MS = 15_000
+KEEPALIVE_S = 5
+PING_TAG = 0xFFFFFFFF
+
+
+@dataclass(frozen=True, slots=True)
+class PathOrder:
+    """What one agent is forked with."""
+
+    path: int
+    incarnation: int
+    version: int
+    address: str
+    port: int
+    session: int
+    epoch: int
+    session_key: bytes | None
+    nonce: bytes
+    """0x02: the single-use nonce of this path's ticket."""
+    challenge: int
+    """0x01: the configuration socket's number, which step (14) sends again."""
+    window: int
+    """Requests on the wire at once: 1 in 0x01 (the patent: "one at-a-time"), many in 0x02."""
+    payload_crc: bool
+
+
+class PathLost(Exception):
+    """The socket is of no more use; the words say why."""
+
+
+class Agent:
+    """The loop of one path's agent."""
+
+    def __init__(
+        self, order: PathOrder, sock: socket.socket, machine: HostData, wiring: Wiring, life: Life
+    ) -> None:
+        self.order = order
+        self.sock = sock
+        self.machine = machine
+        self.wiring = wiring
+        self.life = life
+        self.commands = wiring.commands[order.path]
+        self.counters = wiring.counters.row(order.path)
+        headers = memoryview(bytearray(HEADER_BYTES * order.window))
+        self.headers = deque(headers[i * HEADER_BYTES : (i + 1) * HEADER_BYTES] for i in range(order.window))
+        self.backlog: deque[tuple[int, ...]] = deque()
+        self.sent: deque[tuple[memoryview, tuple[int, ...]]] = deque()
+        """On the wire, in order: the header in use, and the command."""
+        self.out: list[memoryview] = []
+        self.buffer = memoryview(bytearray(RECEIVE_BYTES))
+        self.start = 0
+        self.end = 0
+        self.answer: Answer | None = None
+        self.filling: memoryview | None = None
+        """The rest of the slot that `answer`'s data is going to."""
+        self.reports = [bytearray() for _ in wiring.disks]
+        self.poll = select.epoll()
+        self.polled = 0
+        self.heard_s = time.monotonic()
+        self.pinged = False
+
+    # -- the loop ------------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Serve until the path is lost (raises PathLost) or SIGTERM comes with nothing in flight."""
+        self.sock.setblocking(False)
+        self.poll.register(self.commands.fileno(), select.EPOLLIN)
+        self.poll.register(self.sock.fileno(), select.EPOLLIN)
+        self.say_available()
+        commands_fd = self.commands.fileno()
+        while not (self.life.stop_asked and not self.sent):
+            self.life.beat()
+            events = self.poll.poll(IDLE_S)
+            for fd, event in events:
+                if fd == commands_fd:
+                    self.fetch_commands()
+                elif event & ~select.EPOLLOUT:
+                    self.receive()
+            self.start_commands()
+            self.send()
+            self.post_reports()
+            if not events:
+                self.ping_when_idle()
+
+    def say_available(self) -> None:
+        """Message 1H of Figure 5: "if you have work to do, give it to me", once for each disk."""
+        share = max(1, self.order.window // len(self.reports))
+        for disk in self.wiring.disks:
+            packet = REPORT.pack(
+                0, Report.AVAILABLE, 0, self.order.path, self.order.incarnation, disk.index, 0, share, 0, 0
+            )
+            disk.reports.put(packet)
+
+    # -- commands out --------------------------------------------------------------------------------------------
+
+    def fetch_commands(self) -> None:
+        """Appendix A (1): "fetch the command to process"; those of a former incarnation are not ours to do."""
+        incarnation = self.order.incarnation
+        fresh = [c for c in COMMAND.iter_unpack(self.commands.get_many()) if c[3] == incarnation]
+        self.backlog.extend(fresh)
+
+    def start_commands(self) -> None:
+        """Appendix A (2) to (4): network command packets, and the data in the write case."""
+        backlog, headers = self.backlog, self.headers
+        while backlog and headers:
+            command = backlog.popleft()
+            header = headers.popleft()
+            tag, op, flags, _, disk, unit, slot, length, lba, generation = command
+            crc = 0
+            payload = None
+            if op == Op.WRITE:
+                payload = self.wiring.disks[disk].pool.view(slot, length)
+            if self.order.payload_crc and op in (Op.READ, Op.WRITE):
+                flags |= Flag.PAYLOAD_CRC
+                crc = crc32c(payload) if payload is not None else 0
+            if flags & Flag.TRACE:
+                self.wiring.disks[disk].notes.stamp_named(tag, "2H", time.monotonic_ns())
+            self.machine.request(
+                header, op=op, flags=flags, unit=unit, generation=generation, lba=lba, size_bytes=length,
+                tag=tag, payload_crc=crc,
+            )  # fmt: skip
+            self.out.append(header)
+            if payload is not None:
+                self.out.append(payload)
+            self.sent.append((header, command))
+
+    def send(self) -> None:
+        """Message 3H: all that waits, in one system call."""
+        while self.out:
+            batch = self.out[:VECTORS_MAX]
+            try:
+                count = self.sock.sendmsg(batch)
+            except BlockingIOError:
+                break
+            except OSError as error:
+                raise PathLost(f"sending to {self.where()}: {error.strerror}") from error
+            self.out = rest_after(self.out, count)
+        wanted = select.EPOLLIN | (select.EPOLLOUT if self.out else 0)
+        if wanted != self.polled:
+            self.poll.modify(self.sock.fileno(), wanted)
+            self.polled = wanted
+
+    # -- answers in ----------------------------------------------------------------------------------------------
+
+    def receive(self) -> None:
+        """Messages 4H to 6H: responses and data, as much as has come."""
+        into, direct = self.targets()
+        try:
+            count = self.sock.recvmsg_into(into)[0]
+        except BlockingIOError:
+            return
+        except OSError as error:
+            raise PathLost(f"receiving from {self.where()}: {error.strerror}") from error
+        if count == 0:
+            raise PathLost(f"{self.where()} closed the path")
+        self.heard_s = time.monotonic()
+        if self.filling is not None:
+            count = self.fill(count)
+        if direct is not None and count > HEADER_BYTES:
+            count = self.sort_direct(direct, count)
+        self.end += count
+        self.parse()
+
+    def targets(self) -> tuple[list[memoryview], memoryview | None]:
+        """Where the next bytes belong: the rest of a slot, then the buffer; or a header, a whole slot, the buffer."""
+        if self.filling is not None:
+            return [self.filling, self.buffer], None
+        if self.start == self.end and self.sent:
+            _, op, _, _, disk, _, slot, length, _, _ = self.sent[0][1]
+            if op == Op.READ and length >= DIRECT_BYTES:
+                data = self.wiring.disks[disk].pool.view(slot, length)
+                self.start = self.end = 0
+                return [self.buffer[:HEADER_BYTES], data, self.buffer[HEADER_BYTES:]], data
+        if self.start:
+            rest = self.end - self.start
+            self.buffer[:rest] = bytes(self.buffer[self.start : self.end])
+            self.start, self.end = 0, rest
+        return [self.buffer[self.end :]], None
+
+    def fill(self, count: int) -> int:
+        """`count` bytes came for the slot being filled and, behind them, the buffer; give how many are the buffer's."""
+        assert self.filling is not None
+        wanted = len(self.filling)
+        if count < wanted:
+            self.filling = self.filling[count:]
+            return 0
+        self.filling = None
+        self.start = self.end = 0
+        self.finish_answer()
+        return count - wanted
+
+    def sort_direct(self, data: memoryview, count: int) -> int:
+        """A header came and, as hoped, its data behind it; give how many bytes lie in the buffer from its start.
+
+        A read that was refused has no data: then what lies in the slot are the next answers' first bytes, and they are
+        brought back to where they belong (rare, so plain).
+        """
+        answer = self.machine.next(self.buffer, 0, HEADER_BYTES)
+        assert answer is not None
+        self.answer = answer
+        behind = count - HEADER_BYTES
+        if answer.payload_bytes == 0:
+            stray = bytes(data[:behind]) + bytes(self.buffer[HEADER_BYTES : max(HEADER_BYTES, count - len(data))])
+            self.buffer[HEADER_BYTES : HEADER_BYTES + len(stray)] = stray
+            self.finish_answer()
+            self.start = self.end = HEADER_BYTES
+            return len(stray)
+        if behind < len(data):
+            self.filling = data[behind:]
+            return 0
+        self.finish_answer()
+        self.start = self.end = HEADER_BYTES
+        return behind - len(data)
+
+    def parse(self) -> None:
+        """Take every answer that the buffer holds; data goes to its slot, as far as it has come."""
+        while (answer := self.machine.next(self.buffer, self.start, self.end)) is not None:
+            self.start += HEADER_BYTES
+            self.answer = answer
+            if answer.payload_bytes:
+                slot = self.slot_of(self.sent[0][1])
+                have = min(len(slot), self.end - self.start)
+                slot[:have] = self.buffer[self.start : self.start + have]
+                self.start += have
+                if have < len(slot):
+                    self.filling = slot[have:]
+                    self.start = self.end = 0
+                    return
+            self.finish_answer()
+
+    def slot_of(self, command: tuple[int, ...]) -> memoryview:
+        return self.wiring.disks[command[4]].pool.view(command[6], command[7])
+
+    def finish_answer(self) -> None:
+        """Appendix A (7), message 7H: complete the operation."""
+        answer = self.answer
+        assert answer is not None
+        self.answer = None
+        header, command = self.sent.popleft()
+        self.headers.append(header)
+        if answer.tag == PING_TAG and answer.op == Op.PING:
+            self.pinged = False
+            return
+        tag, op, flags, _, disk, _, _, length, _, _ = command
+        status, detail = answer.status, answer.detail
+        if answer.payload_crc is not None and crc32c(self.slot_of(command)) != answer.payload_crc:
+            raise PathLost(f"{self.where()}: the data's CRC32C differs: it was damaged on its way")
+        if detail == Detail.PAYLOAD_CRC and status:
+            raise PathLost(f"{self.where()}: what we sent was damaged on its way; nothing of it was written")
+        self.account(op, length, status)
+        if status and answer.sentence:
+            self.wiring.disks[disk].notes.write(tag, answer.sentence)
+        elif flags & Flag.TRACE:
+            self.stamp(disk, tag, answer.times)
+        self.reports[disk] += REPORT.pack(
+            tag, Report.DONE, detail & 0xFF, self.order.path, self.order.incarnation, disk, status, 0, 0, 0
+        )
+
+    def account(self, op: int, length: int, status: int) -> None:
+        self.counters.add("requests")
+        if status:
+            self.counters.add("errors")
+        elif op == Op.READ:
+            self.counters.add("read_bytes", length)
+        elif op == Op.WRITE:
+            self.counters.add("written_bytes", length)
+
+    def stamp(self, disk: int, tag: int, times: Iterable[int]) -> None:
+        notes = self.wiring.disks[disk].notes
+        notes.stamp_named(tag, "5H", time.monotonic_ns())
+        for stage, elapsed_ns in zip(("2S", "3S", "4S", "5S", "6S"), times, strict=False):
+            notes.stamp_named(tag, stage, elapsed_ns)
+
+    def post_reports(self) -> None:
+        for index, packets in enumerate(self.reports):
+            if packets:
+                assert len(packets) % PACKET_BYTES == 0
+                self.wiring.disks[index].reports.put_many(packets)
+                self.reports[index] = bytearray()
+
+    # -- silence -------------------------------------------------------------------------------------------------
+
+    def ping_when_idle(self) -> None:
+        """Find a peer that is silent on an idle path; a busy one is watched by TCP_USER_TIMEOUT."""
+        silent_s = time.monotonic() - self.heard_s
+        if self.order.version < 2 or silent_s < PING_AFTER_S:
+            return
+        if self.pinged and silent_s > 2 * PING_AFTER_S:
+            raise PathLost(f"{self.where()} did not answer a ping within {PING_AFTER_S:g} s")
+        if not self.sent:
+            self.pinged = True
+            ping = (PING_TAG, int(Op.PING), 0, self.order.incarnation, 0, 0, 0, 0, 0, 0)
+            self.backlog.append(ping)
+            self.start_commands()
+            self.send()
+
+    def where(self) -> str:
+        return f"{self.order.address}:{self.order.port}"
+
+
+def run_agent(life: Life, order: PathOrder, wiring: Wiring) -> int:
+    """Live as the agent of `order`'s path; the exit code tells the host process what came of it."""
+    try:
+        sock = connect(order.address, order.port)
+        marker = log_in(sock, order)
+        machine = host_data(
+            order.version, session=order.session, epoch=order.epoch, path=order.path, marker=marker
+        )
+        life.ready()
+        Agent(order, sock, machine, wiring, life).run()
+    except LoginRefused as error:
+        wiring.write_reason(order.path, str(error))
+        return Exit.PATH_REFUSED
+    except (PathLost, RemoteProtocolError) as error:
+        wiring.write_reason(order.path, str(error))
+        return Exit.PATH_LOST
+    except OSError as error:
+        wiring.write_reason(order.path, f"connecting to {order.address}:{order.port}: {error.strerror or error}")
+        return Exit.PATH_LOST
+    return Exit.OK
+
+
+def connect(address: str, port: int) -> socket.socket:
+    """Connect a data socket (Appendix D, step 13), with the options that find a dead peer."""
+    sock = socket.create_connection((address, port), timeout=HANDSHAKE_TIMEOUT_S)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_S)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_S)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
+    return sock
+
+
+def log_in(sock: socket.socket, order: PathOrder) -> int:
+    """Steps (14) and (15) on this data socket; give the path's marker."""
+    if order.version == 1:
+        sock.sendall(v1_login_message(order.challenge))
+    else:
+        assert order.session_key is not None
+        token = path_token(order.session_key, b"host", order.session, order.path, order.nonce)
+        sock.sendall(v2_login_message(order.session, order.epoch, order.path, token))
+    header = _receive_exactly(sock, HEADER_BYTES)
+    proof = b""
+    if order.session_key is not None:
+        proof = path_token(order.session_key, b"server", order.session, order.path, order.nonce)
+    return check_login_answer(
+        order.version, header, session=order.session, path=order.path, server_token=proof
+    )
+
+
+def _receive_exactly(sock: socket.socket, count: int) -> bytes:
+    parts = b""
+    while len(parts) < count:
+        part = sock.recv(count - len(parts))
+        if not part:
+            raise PathLost("the server closed the data socket before it answered the login")
+        parts += part
+    return parts

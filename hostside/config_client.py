@@ -1,0 +1,212 @@
+"""The host's end of the configuration socket: connect, hold, and connect again.
+
+"Host drivers need to keep the connection to the NSU configuration port open, and use its closure by the NSU as a signal
+to re-run the configuration protocol" (Appendix D, note 3). All thinking is in `protocol.dialogue.HostDialogue`; this
+file moves its bytes and goes round the server's addresses, one for each network, until one answers.
+"""
+
+import os
+import random
+import secrets
+import socket
+from collections.abc import Callable
+from itertools import cycle
+
+from hostside.settings import ServerEntry
+from ipc.backoff import Backoff
+from ipc.loop import Loop, Timer
+from protocol.dialogue import HostDialogue
+from protocol.errors import LoginRefused, ProtocolError
+from protocol.events import Event
+from protocol.limits import HANDSHAKE_TIMEOUT_S
+
+RECONNECT_FIRST_S = 0.1
+RECONNECT_MOST_S = 5.0
+REFUSED_PAUSE_S = 5.0
+"""After a refused login: people are needed, haste is not."""
+PING_EVERY_S = 5.0
+SILENCE_MAX_S = 15.0
+PRIVILEGED_PORTS = range(1023, 511, -1)
+
+
+class ConfigClient:
+    """One configuration socket to one NSU, for ever.
+
+    `on_event` gets what the dialogue tells; `on_lost` is called once each time that an open socket ends.
+    """
+
+    def __init__(
+        self,
+        loop: Loop,
+        entry: ServerEntry,
+        *,
+        on_event: Callable[[Event], None],
+        on_lost: Callable[[str], None],
+    ) -> None:
+        self.loop = loop
+        self.entry = entry
+        self.on_event = on_event
+        self.on_lost = on_lost
+        self.addresses = cycle(entry.addresses)
+        self.address = ""
+        self.sock: socket.socket | None = None
+        self.dialogue: HostDialogue | None = None
+        self.timer: Timer | None = None
+        self.backoff = Backoff(RECONNECT_FIRST_S, RECONNECT_MOST_S, random=random.random)
+        self.heard_s = 0.0
+        self.trouble = "not yet connected"
+        """Why there is no session, in words; empty while there is one."""
+        self.closed = False
+
+    # -- connecting ----------------------------------------------------------------------------------------------
+
+    def connect(self) -> None:
+        """Appendix D (1): connect to the NSU's configuration port, from a privileged port where we may."""
+        self.address = next(self.addresses)
+        try:
+            family = socket.getaddrinfo(self.address, self.entry.config_port, type=socket.SOCK_STREAM)[0][0]
+            self.sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(SILENCE_MAX_S * 1000))
+            bind_privileged(self.sock)
+            self.sock.connect((self.address, self.entry.config_port))
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            self.lose(f"connecting to {self.where()}: {error.strerror or error}")
+            return
+        assert self.sock is not None
+        self.loop.watch(self.sock, on_writable=self.connected)
+        self.arm(HANDSHAKE_TIMEOUT_S, lambda: self.lose(f"{self.where()} does not answer"))
+
+    def connected(self) -> None:
+        assert self.sock is not None
+        error = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if error:
+            self.lose(f"connecting to {self.where()}: {os.strerror(error)}")
+            return
+        supported = 0x02 if self.entry.secret is not None else 0x01
+        self.dialogue = HostDialogue(supported, self.entry.login, self.entry.secret, secrets.token_bytes(32))
+        self.loop.watch(self.sock, on_readable=self.readable)
+
+    def arm(self, delay_s: float, callback: Callable[[], None]) -> None:
+        if self.timer is not None:
+            self.timer.cancel()
+        self.timer = self.loop.call_later(delay_s, callback)
+
+    # -- talking -------------------------------------------------------------------------------------------------
+
+    def readable(self) -> None:
+        assert self.sock is not None
+        assert self.dialogue is not None
+        try:
+            data = self.sock.recv(65536)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self.lose(f"{self.where()}: {error.strerror}")
+            return
+        if not data:
+            self.lose(self.why_closed())
+            return
+        self.heard_s = self.loop.now()
+        self.take(data)
+
+    def take(self, data: bytes) -> None:
+        assert self.dialogue is not None
+        dialogue = self.dialogue
+        try:
+            for event in dialogue.receive(data):
+                self.on_event(event)
+                if self.dialogue is not dialogue:
+                    return  # the event ended this socket
+        except LoginRefused as error:
+            self.lose(f"{self.where()} refuses the login: {error}", pause_s=REFUSED_PAUSE_S)
+        except ProtocolError as error:
+            self.lose(f"{self.where()}: {error}", pause_s=REFUSED_PAUSE_S)
+        else:
+            self.send()
+
+    def send(self) -> None:
+        """Send what the dialogue has to say. Its messages are small: a socket that can't take them is lost."""
+        if self.sock is None or self.dialogue is None:
+            return
+        data = self.dialogue.data_to_send()
+        if not data:
+            return
+        try:
+            sent = self.sock.send(data)
+        except OSError as error:
+            self.lose(f"{self.where()}: {error.strerror}")
+            return
+        if sent < len(data):
+            self.lose(f"{self.where()} takes no more requests on the configuration socket")
+
+    def hold(self) -> None:
+        """The session stands: from now on only silence ends it."""
+        self.trouble = ""
+        self.backoff.reset()
+        self.heard_s = self.loop.now()
+        self.arm(PING_EVERY_S, self.keep_alive)
+
+    def keep_alive(self) -> None:
+        assert self.dialogue is not None
+        if self.dialogue.version == 2:
+            if self.loop.now() - self.heard_s > SILENCE_MAX_S:
+                self.lose(f"{self.where()} was silent for {SILENCE_MAX_S:g} s")
+                return
+            self.dialogue.ping()
+            self.send()
+        if self.sock is not None:
+            self.arm(PING_EVERY_S, self.keep_alive)
+
+    # -- ending --------------------------------------------------------------------------------------------------
+
+    def lose(self, sentence: str, *, pause_s: float | None = None) -> None:
+        """End this socket and try again after a pause."""
+        self.disconnect()
+        self.trouble = sentence
+        if not self.closed:
+            self.arm(self.backoff.next() if pause_s is None else pause_s, self.connect)
+        self.on_lost(sentence)
+
+    def disconnect(self) -> None:
+        if self.sock is not None:
+            self.loop.forget(self.sock)
+            self.sock.close()
+        self.sock = None
+        self.dialogue = None
+
+    def close(self) -> None:
+        """End for good."""
+        self.closed = True
+        if self.timer is not None:
+            self.timer.cancel()
+        self.disconnect()
+
+    def why_closed(self) -> str:
+        assert self.dialogue is not None
+        if self.dialogue.version is None:
+            return (
+                f"{self.where()} closed the configuration socket before a word: its PRIVILEGED_PORT may ask for a "
+                f"source port below 1024 (run the host role as root, or with CAP_NET_BIND_SERVICE)"
+            )
+        return f"{self.where()} closed the configuration socket"
+
+    def where(self) -> str:
+        return f"{self.address}:{self.entry.config_port}"
+
+
+def bind_privileged(sock: socket.socket) -> None:
+    """Bind to a free privileged port (below 1024) where we may; otherwise the kernel chooses any."""
+    any_address = "::" if sock.family == socket.AF_INET6 else "0.0.0.0"  # noqa: S104
+    ports = list(PRIVILEGED_PORTS)
+    random.shuffle(ports)
+    for port in ports:
+        try:
+            sock.bind((any_address, port))
+        except PermissionError:
+            return
+        except OSError:
+            continue  # taken: the next
+        return

@@ -1,0 +1,121 @@
+"""The host process: one link to each NSU, the agents and disk processes, and a door for `nsu status`.
+
+It has no threads, because it forks. Signals are enqueued and acted on in the one loop; children are reaped there, and
+silent ones are killed.
+"""
+
+import sys
+import time
+from pathlib import Path
+
+from hostside.disk import run_disk
+from hostside.link import DiskState, ServerLink
+from hostside.settings import HostRoleSettings
+from hostside.status import describe_disks, describe_host
+from ipc.child import Child, Life, fork_child
+from ipc.control import ControlServer
+from ipc.exits import Exit
+from ipc.loop import Loop
+
+SIGTERM, SIGCHLD, SIGHUP = 15, 17, 1
+LOOK_EVERY_S = 1.0
+SILENT_MOST_S = 30.0
+"""A disk or agent that has not beaten for this long is killed; its paths are then buried in order."""
+DRAIN_MOST_S = 12.0
+
+
+class HostProcess:
+    """The host role of one machine."""
+
+    def __init__(self, life: Life, settings: HostRoleSettings) -> None:
+        self.life = life
+        self.settings = settings
+        self.loop = Loop()
+        self.started_s = time.time()
+        settings.state_dir.mkdir(parents=True, exist_ok=True)
+        self.links = [ServerLink(self.loop, entry, self.fork_disk) for entry in settings.servers]
+        self.control = ControlServer(
+            self.loop,
+            settings.state_dir / "host.sock",
+            {"status": lambda _: describe_host(self), "disks": lambda _: describe_disks(self)},
+        )
+        self.stop_deadline_s = 0.0
+        self.stopping = False
+
+    def run(self) -> Exit:
+        """Serve until SIGTERM; then drain the disks first, the agents after them."""
+        self.loop.on_signal(SIGTERM, self.stop)
+        self.loop.on_signal(SIGCHLD, self.reap)
+        self.loop.on_signal(SIGHUP, lambda: None)
+        for link in self.links:
+            link.start()
+        self.life.ready()
+        self.look()
+        self.loop.run()
+        for link in self.links:
+            link.close()
+        self.control.close()
+        return Exit.OK
+
+    def look(self) -> None:
+        """Beat, bury what a lost SIGCHLD left, kill the silent."""
+        self.life.beat()
+        self.reap()
+        now_s = time.monotonic()
+        for link in self.links:
+            for child in link.children():
+                if child.silent_s(now_s) > SILENT_MOST_S:
+                    print(f"{child.title} was silent for {SILENT_MOST_S:g} s: killed", file=sys.stderr)
+                    child.signal(9)
+        self.loop.call_later(LOOK_EVERY_S, self.look)
+
+    def reap(self) -> None:
+        for link in self.links:
+            link.reap()
+        if self.stopping:
+            self.stop_on()
+
+    # -- disks ---------------------------------------------------------------------------------------------------
+
+    def fork_disk(self, link: ServerLink, disk: DiskState) -> Child:
+        assert disk.unit is not None
+        wiring, index, unit = link.wiring, disk.index, disk.unit
+        settings, entry = disk.settings, link.entry
+        at = self.disk_control(settings.name)
+        return fork_child(
+            f"nsu: disk {settings.name}",
+            lambda life: run_disk(life, wiring, index, unit, settings, entry, at),
+            hearts=wiring.hearts,
+            heart_row=wiring.paths + index,
+            keep=wiring.descriptors(),
+        )
+
+    def disk_control(self, name: str) -> Path:
+        return self.settings.state_dir / f"disk-{name}.sock"
+
+    # -- ending --------------------------------------------------------------------------------------------------
+
+    def stop(self) -> None:
+        """SIGTERM: the disks drain while their agents still work, then the agents go."""
+        if self.stopping:
+            return
+        self.stopping = True
+        self.stop_deadline_s = self.loop.now() + DRAIN_MOST_S
+        for link in self.links:
+            link.stopping = True
+            for disk in link.disks:
+                if disk.child is not None:
+                    disk.child.signal(SIGTERM)
+        self.loop.call_later(DRAIN_MOST_S, self.loop.stop)
+        self.stop_on()
+
+    def stop_on(self) -> None:
+        if all(disk.child is None for link in self.links for disk in link.disks):
+            self.loop.stop()
+
+
+def run_host(life: Life, settings: HostRoleSettings) -> int:
+    """Live as `nsu: host`."""
+    return HostProcess(life, settings).run()
+
+

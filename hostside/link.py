@@ -1,0 +1,436 @@
+"""One NSU as this host uses it: the session, its paths, and the disks of its partitions, joined.
+
+The thinking is elsewhere: the dialogue in `protocol/`, the life of a path in `paths.py`. Here events become verbs: fork
+an agent, ask for a fence, tell the disks. One rule holds it together: whatever happens, a disk hears LOST for a path
+only by `PathTable.told_lost`, and so only when the path is buried (see paths.py).
+"""
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+from dataclasses import dataclass, field
+
+from hostside.agent import PathOrder, run_agent
+from hostside.config_client import ConfigClient
+from hostside.driver import unit as unit_room
+from hostside.driver.unit import UnitInfo
+from hostside.packets import REPORT, Report
+from hostside.paths import NEXT, Path, PathEvent, PathState, PathTable
+from hostside.settings import DiskSettings, ServerEntry
+from hostside.wiring import Wiring, make_wiring
+from ipc.backoff import Backoff
+from ipc.child import Child, fork_child
+from ipc.exits import Exit
+from ipc.loop import Loop, Timer
+from protocol import events
+from protocol.events import Event
+from protocol.records import UnitFlag, UnitRecord
+
+WINDOW = {1: 1, 2: 64}
+"""Requests on one path's wire at once, by version."""
+PATH_PAUSE_FIRST_S = 0.05
+PATH_PAUSE_MOST_S = 5.0
+SHORT_LIFE_S = 1.0
+"""A path that was up for less rests before its next try, so that nothing flaps at full speed."""
+ENXIO = 6
+
+
+@dataclass(slots=True)
+class DiskState:
+    """One disk: what was asked for and what the server gives."""
+
+    settings: DiskSettings
+    index: int
+    unit: UnitInfo | None = None
+    trouble: str = "waiting for the server"
+    child: Child | None = None
+    backoff: Backoff = field(default_factory=lambda: Backoff(0.2, 10.0, random=random.random))
+    start_not_before_s: float = 0.0
+    died_in_session: int = -1
+    """The session (counted by the link) in which its last process died: its successor needs a later one."""
+
+
+class ServerLink:
+    """One SERVER block at work. `start_disk` forks a disk process: given by the host process."""
+
+    def __init__(
+        self, loop: Loop, entry: ServerEntry, start_disk: Callable[["ServerLink", DiskState], Child]
+    ) -> None:
+        self.loop = loop
+        self.entry = entry
+        self.start_disk = start_disk
+        self.wiring: Wiring = make_wiring(entry)
+        self.client = ConfigClient(loop, entry, on_event=self.on_event, on_lost=self.on_lost)
+        self.paths = PathTable(
+            entry.connections,
+            lambda: Backoff(PATH_PAUSE_FIRST_S, PATH_PAUSE_MOST_S, random=random.random),
+            self.tell_lost,
+        )
+        self.disks = [DiskState(settings, index) for index, settings in enumerate(entry.disks)]
+        self.agents: dict[int, Child] = {}
+        self.granted: events.Granted | None = None
+        self.nsu_name = ""
+        self.cookie: int | None = None
+        self.session_key: bytes | None = None
+        self.challenge = 0
+        self.timer: Timer | None = None
+        self.stopping = False
+        self.sessions = 0
+        """Sessions granted so far."""
+
+    def start(self) -> None:
+        self.client.connect()
+
+    # -- the configuration socket's events -----------------------------------------------------------------------
+
+    def on_event(self, event: Event) -> None:
+        handler = self.HANDLERS.get(type(event))
+        if handler is not None:
+            handler(self, event)
+        self.client.send()
+
+    def on_granted(self, event: events.Granted) -> None:
+        """Step (5) went well: nothing of an older session of ours can still be applied."""
+        dialogue = self.client.dialogue
+        assert dialogue is not None
+        self.granted = event
+        self.nsu_name = event.nsu_name
+        self.session_key = dialogue.session_key
+        self.challenge = dialogue.challenge
+        self.client.hold()
+        now_s = self.loop.now()
+        for path in self.paths.paths:
+            if path.state in (PathState.IDLE, PathState.DYING, PathState.ORPHANED):
+                self.paths.move(path, PathEvent.SESSION_GRANTED, now_s)
+        self.sessions += 1
+        self.forget_old_reports()
+        dialogue.ask_starttime()  # Appendix D (6)
+        if event.version == 1:
+            dialogue.ask_capacities()  # (8)
+        else:
+            dialogue.ask_units()
+        dialogue.ask_dataports()  # (10)
+
+    def forget_old_reports(self) -> None:
+        """A disk that has no process yet reads nothing: keep its queue from filling with old news."""
+        for disk in self.disks:
+            while disk.child is None and self.wiring.disks[disk.index].reports.get_many():
+                pass
+
+    def on_starttime(self, event: events.StartTime) -> None:
+        self.cookie = event.cookie
+
+    def on_capacities(self, event: events.Capacities) -> None:
+        """0x01 knows units by number and size only: `NUMBER`, or the order of the DISK blocks."""
+        records = [
+            UnitRecord(number, 0, size // 512, UnitFlag(0), bytes(16), "")
+            for number, size in enumerate(event.sizes_bytes)
+        ]
+        self.take_units({disk.index: _at(records, disk.settings.number) for disk in self.disks})
+
+    def on_units(self, event: events.Units) -> None:
+        by_name = {record.name: record for record in event.units}
+        self.take_units({disk.index: by_name.get(disk.settings.name) for disk in self.disks})
+
+    def take_units(self, records: dict[int, UnitRecord | None]) -> None:
+        for disk in self.disks:
+            record = records[disk.index]
+            if record is None:
+                self.unit_missing(disk)
+            else:
+                self.unit_known(disk, record)
+        self.start_disks()
+
+    def unit_missing(self, disk: DiskState) -> None:
+        what = f"no partition {disk.settings.name}" if self.version == 2 else f"no unit {disk.settings.number}"
+        disk.trouble = f"the server has {what} for this host; see the HOST block in its nsu.conf"
+        if disk.unit is not None:
+            self.report(disk.index, Report.UNIT, status=ENXIO, value=0, spare=disk.unit.generation)
+
+    def unit_known(self, disk: DiskState, record: UnitRecord) -> None:
+        unit = unit_info(disk.settings.name, record, self.version)
+        if disk.unit is not None and disk.unit != unit:
+            self.report(
+                disk.index, Report.UNIT, value=unit.blocks, spare=unit.generation, credits=int(unit.flags)
+            )
+        disk.unit = unit
+        disk.trouble = ""
+
+    def on_dataports(self, event: events.DataPorts) -> None:
+        self.paths.ports = event.ports
+        self.open_paths()
+
+    def on_ticket(self, event: events.PathTicket) -> None:
+        path = self.paths.paths[event.path]
+        if path.state is PathState.TICKET:
+            self.fork_agent(path, event.nonce)
+
+    def on_path_refused(self, event: events.PathRefused) -> None:
+        path = self.paths.paths[event.path]
+        if path.state is PathState.TICKET:
+            path.reason = event.sentence
+            self.paths.move(path, PathEvent.REFUSED, self.loop.now())
+            self.paths.rest(path, self.loop.now())
+            self.open_paths()
+
+    def on_fenced(self, event: events.Fenced) -> None:
+        path = self.paths.paths[event.path]
+        if path.state is PathState.FENCING:
+            self.paths.move(path, PathEvent.FENCED, self.loop.now())
+            self.open_paths()
+
+    def on_notified(self, event: events.Notified) -> None:
+        """A change need not cut anyone off: ask again for what changed."""
+        dialogue = self.client.dialogue
+        assert dialogue is not None
+        if event.kind in (events.Notice.UNITS_CHANGED, events.Notice.PORTS_CHANGED):
+            dialogue.ask_starttime()
+            dialogue.ask_units()
+            dialogue.ask_dataports()
+
+    HANDLERS: Mapping[type[Event], Callable[[Any, Any], None]] = {
+        events.Granted: on_granted,
+        events.StartTime: on_starttime,
+        events.Capacities: on_capacities,
+        events.Units: on_units,
+        events.DataPorts: on_dataports,
+        events.PathTicket: on_ticket,
+        events.PathRefused: on_path_refused,
+        events.Fenced: on_fenced,
+        events.Notified: on_notified,
+    }
+
+    def on_lost(self, sentence: str) -> None:
+        """The configuration socket is gone, and with it, on the server, all data sockets of this host (note 2)."""
+        del sentence  # the client keeps it, for `nsu status`
+        had_session = self.granted is not None
+        self.granted = None
+        if not had_session:
+            return
+        now_s = self.loop.now()
+        for path in self.paths.paths:
+            if path.state is PathState.FENCED_DYING:
+                continue
+            if path.state in (PathState.STARTING, PathState.UP):
+                self.agents[path.number].signal(9)
+            if path.state is not PathState.IDLE:
+                self.paths.move(path, PathEvent.SESSION_LOST, now_s)
+
+    # -- paths ---------------------------------------------------------------------------------------------------
+
+    def open_paths(self) -> None:
+        """Open what is wanted and can be had; come again when a resting path may."""
+        if self.granted is None or self.stopping:
+            return
+        now_s = self.loop.now()
+        for path in list(self.paths.wanting(now_s)):
+            path.port = None
+            port = self.paths.choose_port(now_s)
+            if port is None:
+                break
+            path.port = port
+            self.paths.move(path, PathEvent.ASK, now_s)
+            self.ask_ticket(path)
+        self.client.send()
+        self.wake_for_paths()
+
+    def ask_ticket(self, path: Path) -> None:
+        assert self.client.dialogue is not None
+        if self.version == 1:
+            self.fork_agent(path, b"")  # 0x01: step (14) sends the configuration socket's own number
+        else:
+            self.client.dialogue.ask_path(path.number)
+
+    def wake_for_paths(self) -> None:
+        at_s = self.paths.next_at(self.loop.now())
+        if self.timer is not None:
+            self.timer.cancel()
+        self.timer = None if at_s is None else self.loop.call_at(at_s, self.open_paths)
+
+    def fork_agent(self, path: Path, nonce: bytes) -> None:
+        assert self.granted is not None
+        assert path.port is not None
+        self.paths.move(path, PathEvent.TICKET, self.loop.now())
+        self.wiring.write_reason(path.number, "")
+        order = PathOrder(
+            path=path.number,
+            incarnation=path.incarnation,
+            version=self.version,
+            address=path.port.address,
+            port=path.port.port,
+            session=self.granted.session,
+            epoch=self.granted.epoch,
+            session_key=self.session_key,
+            nonce=nonce,
+            challenge=self.challenge,
+            window=WINDOW[self.version],
+            payload_crc=self.entry.payload_crc,
+        )
+        title = f"nsu: agent {self.entry.name} {order.address}:{order.port} #{path.number}"
+        wiring = self.wiring
+        child = fork_child(
+            title,
+            lambda life: run_agent(life, order, wiring),
+            hearts=wiring.hearts,
+            heart_row=path.number,
+            keep=wiring.descriptors(),
+        )
+        self.agents[path.number] = child
+        self.loop.watch(child.ready_fd, on_readable=lambda: self.agent_ready(path, child))
+
+    def agent_ready(self, path: Path, child: Child) -> None:
+        """It said ready; or its end of the pipe is closed because it died, which `reap` will tell."""
+        self.loop.forget(child.ready_fd)
+        known = self.agents.get(path.number) is child and PathEvent.READY in NEXT[path.state]
+        if child.is_ready and known:
+            self.paths.move(path, PathEvent.READY, self.loop.now())
+
+    def reap(self) -> None:
+        """Bury agents that have ended."""
+        for number, child in list(self.agents.items()):
+            status = child.poll()
+            if status is not None:
+                self.agent_ready(self.paths.paths[number], child)  # it may have said so and died at once
+                child.close()
+                del self.agents[number]
+                self.agent_exited(self.paths.paths[number], status)
+        for disk in self.disks:
+            if disk.child is not None:
+                status = disk.child.poll()
+                if status is not None:
+                    self.disk_exited(disk, status)
+        self.start_disks()
+
+    def agent_exited(self, path: Path, status: int) -> None:
+        now_s = self.loop.now()
+        path.reason = self.wiring.read_reason(path.number) or _words(status)
+        was_up = path.state is PathState.UP
+        if not was_up or now_s - path.since_s < SHORT_LIFE_S:
+            self.paths.rest(path, now_s)
+        self.paths.move(path, PathEvent.EXITED, now_s)
+        if path.state is PathState.FENCING:
+            self.fence(path, may_hold=was_up)
+        self.open_paths()
+
+    def fence(self, path: Path, *, may_hold: bool) -> None:
+        """Ask that nothing of `path` can still be applied.
+
+        0x02 has a verb for it. In 0x01 an agent that never came up held nothing, so there is nothing to fence; one that
+        did takes the session with it (see paths.py).
+        """
+        assert self.client.dialogue is not None
+        if self.version == 2:
+            self.client.dialogue.ask_fence(path.number)
+            self.client.send()
+        elif not may_hold:
+            self.paths.move(path, PathEvent.FENCED, self.loop.now())
+        else:
+            self.client.lose(f"path {path.number} was lost ({path.reason}); 0x01 can only be fenced by a new session")
+
+    # -- disks ---------------------------------------------------------------------------------------------------
+
+    def start_disks(self) -> None:
+        """Start the disk processes that are wanted and can be: their unit is known and nothing old is in flight."""
+        now_s = self.loop.now()
+        for disk in self.disks:
+            wanted = disk.unit is not None and disk.child is None and not self.stopping
+            buried = disk.died_in_session < self.sessions and not self.paths.unburied
+            if wanted and (buried or disk.died_in_session < 0) and now_s >= disk.start_not_before_s:
+                disk.child = self.start_disk(self, disk)
+
+    def disk_exited(self, disk: DiskState, status: int) -> None:
+        """A disk process died: what it had given to agents may still be written and may still reach its slots.
+
+        So all paths are buried before its successor starts: a new session is the fence of everything before it.
+        """
+        assert disk.child is not None
+        disk.child.close()
+        disk.child = None
+        if self.stopping:
+            return
+        if status in (Exit.NEVER_AGAIN, Exit.MISUSE):
+            disk.trouble = "its process can't work here and is not started again: the log says why"
+            disk.start_not_before_s = float("inf")
+        else:
+            pause_s = disk.backoff.next()
+            disk.start_not_before_s = self.loop.now() + pause_s
+            self.loop.call_later(pause_s, self.start_disks)
+        disk.died_in_session = self.sessions
+        self.client.lose(f"the process of disk {disk.settings.name} died; its paths are fenced by a new session")
+
+    # -- reports -------------------------------------------------------------------------------------------------
+
+    def tell_lost(self, path: int, incarnation: int) -> None:
+        for disk in self.disks:
+            self.report(disk.index, Report.LOST, path=path, incarnation=incarnation)
+
+    def report(
+        self,
+        disk: int,
+        kind: Report,
+        *,
+        path: int = 0,
+        incarnation: int = 0,
+        status: int = 0,
+        credits: int = 0,
+        value: int = 0,
+        spare: int = 0,
+    ) -> None:
+        packet = REPORT.pack(0, kind, 0, path, incarnation, disk, status, credits, value, spare)
+        self.wiring.disks[disk].reports.put(packet)
+
+    # -- ending --------------------------------------------------------------------------------------------------
+
+    def stop_agents(self) -> None:
+        for child in self.agents.values():
+            child.signal(15)
+
+    def close(self) -> None:
+        if self.timer is not None:
+            self.timer.cancel()
+        self.client.close()
+        for child in self.children():
+            child.kill_and_reap()
+            child.close()
+        self.agents.clear()
+
+    def children(self) -> list[Child]:
+        """Every live process of this link."""
+        return [*self.agents.values(), *(disk.child for disk in self.disks if disk.child is not None)]
+
+    @property
+    def version(self) -> int:
+        return 1 if self.entry.secret is None else 2
+
+
+def unit_info(name: str, record: UnitRecord, version: int) -> UnitInfo:
+    """Turn what the server tells of a unit into what the host driver needs: only what the server really does."""
+    return UnitInfo(record.number, name, record.blocks, record.generation, driver_flags(record, version), version)
+
+
+def driver_flags(record: UnitRecord, version: int) -> unit_room.UnitFlag:
+    """0x01 tells no flags: its writes go through, so that a flush has nothing left to do and FUA nothing to add."""
+    if version == 1:
+        return unit_room.UnitFlag.CAN_FLUSH | unit_room.UnitFlag.CAN_FUA
+    flags = unit_room.UnitFlag(0)
+    for theirs, ours in FLAGS.items():
+        if record.flags & theirs:
+            flags |= ours
+    return flags
+
+
+FLAGS = {
+    UnitFlag.READ_ONLY: unit_room.UnitFlag.READ_ONLY,
+    UnitFlag.FLUSH: unit_room.UnitFlag.CAN_FLUSH,
+    UnitFlag.FUA: unit_room.UnitFlag.CAN_FUA,
+    UnitFlag.TRIM: unit_room.UnitFlag.CAN_TRIM,
+    UnitFlag.WRITE_ZEROES: unit_room.UnitFlag.CAN_WRITE_ZEROES,
+}
+
+
+def _at(records: Sequence[UnitRecord], number: int) -> UnitRecord | None:
+    return records[number] if 0 <= number < len(records) else None
+
+
+def _words(status: int) -> str:
+    return f"its agent was killed by signal {-status}" if status < 0 else f"its agent ended with {status}"

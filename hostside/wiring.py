@@ -1,0 +1,98 @@
+"""The queues, buffers and notes that join the disk processes and the agents of one server. Made before any fork.
+
+```
+ disk 0 ──commands──▶ path 0's queue ──▶ agent of path 0
+        ◀──reports── disk 0's queue ◀── every agent, and the host process (LOST, UNIT, STOP)
+```
+
+A queue belongs to a place (a path, a disk), not to a process: when an agent dies its successor finds the queue as it
+was, and throws away what was meant for its predecessor by the incarnation in each command. Every process inherits all
+of it at its fork, so nothing has a name in the file system and nothing is left when all are killed.
+
+Why LOST travels on the disk's own report queue: a pipe keeps order, so every DONE that the dead agent had written is
+read before the LOST that ends its incarnation.
+"""
+
+from dataclasses import dataclass, field
+
+from hostside.driver.notes import Notes
+from hostside.packets import PACKET_BYTES
+from hostside.settings import ServerEntry
+from ipc.buffers import BufferPool
+from ipc.counters import CounterTable
+from ipc.packets import PacketQueue
+
+SLOT_BYTES = 65536
+"""One constituent."""
+TAGS_MAX = 1024
+"""Constituents of one disk in flight at once."""
+REQUEST_SLOTS_MAX = 512
+"""The largest request of a front-end: 32 MiB in constituents of 64 KiB."""
+
+PATH_COUNTERS = ("requests", "errors", "read_bytes", "written_bytes", "wakeups")
+REASON_BYTES = 240
+
+
+@dataclass(slots=True)
+class DiskWires:
+    """What one disk process shares with all agents of its server."""
+
+    name: str
+    index: int
+    reports: PacketQueue
+    pool: BufferPool
+    notes: Notes
+
+    def descriptors(self) -> tuple[int, ...]:
+        return self.reports.descriptors()
+
+
+@dataclass(slots=True)
+class Wiring:
+    """Everything shared among the processes of one server's disks and paths."""
+
+    disks: list[DiskWires]
+    commands: list[PacketQueue]
+    """One per path."""
+    counters: CounterTable
+    """One row per path."""
+    reasons: BufferPool
+    """One slot per path: why its agent ended, in words."""
+    hearts: CounterTable
+    """Rows: the paths, then the disks."""
+    paths: int = field(default=0)
+
+    def descriptors(self) -> list[int]:
+        """Descriptors that the agents and disk processes keep at their fork."""
+        kept = [fd for disk in self.disks for fd in disk.descriptors()]
+        return kept + [fd for queue in self.commands for fd in queue.descriptors()]
+
+    def write_reason(self, path: int, sentence: str) -> None:
+        words = sentence.encode()[:REASON_BYTES].ljust(REASON_BYTES, b"\0")
+        self.reasons.view(path, REASON_BYTES)[:] = words
+
+    def read_reason(self, path: int) -> str:
+        return bytes(self.reasons.view(path, REASON_BYTES)).rstrip(b"\0").decode(errors="replace")
+
+
+def make_wiring(entry: ServerEntry) -> Wiring:
+    """Make the shared parts for `entry`'s disks and its `connections` paths."""
+    disks = [_disk_wires(disk.name, index) for index, disk in enumerate(entry.disks)]
+    paths = entry.connections
+    return Wiring(
+        disks=disks,
+        commands=[PacketQueue(PACKET_BYTES) for _ in range(paths)],
+        counters=CounterTable(paths, PATH_COUNTERS),
+        reasons=BufferPool(paths, 256, holders={"the last words of each path's agent": paths}),
+        hearts=CounterTable(paths + len(disks), ("beat",)),
+        paths=paths,
+    )
+
+
+def _disk_wires(name: str, index: int) -> DiskWires:
+    holders = {
+        "the largest request, being received or answered": REQUEST_SLOTS_MAX,
+        "small requests in flight beside it": REQUEST_SLOTS_MAX,
+    }
+    pool = BufferPool(sum(holders.values()), SLOT_BYTES, holders=holders)
+    return DiskWires(name, index, PacketQueue(PACKET_BYTES), pool, Notes(TAGS_MAX))

@@ -1,0 +1,26 @@
+"""The one door to prctl(2), which the standard library lacks."""
+
+import ctypes
+import os
+import signal
+
+PR_SET_PDEATHSIG = 1
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def die_with_parent(parent_pid: int, number: signal.Signals = signal.SIGKILL) -> bool:
+    """Have the kernel send `number` to this process when its parent dies; say whether the parent still lives.
+
+    prctl only covers deaths that come after it: a parent that died between fork and prctl is never reported.
+    So the parent's identity is compared afterwards, and on False the caller has to end by itself.
+    The kernel means the parent's thread that forked: parents here have no threads but the main one.
+
+    Raises:
+        OSError: the kernel refused.
+
+    """
+    if _libc.prctl(PR_SET_PDEATHSIG, ctypes.c_ulong(number), 0, 0, 0) != 0:
+        error = ctypes.get_errno()
+        raise OSError(error, os.strerror(error))
+    return os.getppid() == parent_pid

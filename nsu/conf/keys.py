@@ -1,0 +1,305 @@
+"""Every block and every key of nsu.conf, declared once.
+
+`load.py` reads by these declarations, and the sample `etc/nsu.conf` and the page `docs/reference/nsu.conf.md`
+are printed from them. To add a key: declare it here, read it in its role's file, print both again (`python -m
+nsu.conf.reference .`).
+
+A default is written as it would stand in the file; one that depends on something else is told in words. A key
+is required when it has neither and `required` says so.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from nsu.conf import values
+from nsu.conf.values import ValueType
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class BlockKind:
+    """A kind of block: `HOST name`, `UNIT name` …"""
+
+    name: str
+    inside: str
+    """The block it stands in; empty: none."""
+    once: bool
+    """A file has at most one."""
+    sentence: str
+    example: str
+    """A name, for the sample."""
+
+
+@dataclass(frozen=True, slots=True)
+class Key(Generic[T]):
+    """A key of one kind of block."""
+
+    block: str
+    name: str
+    type: ValueType[T]
+    sentence: str
+    example: tuple[str, ...]
+    """What the sample shows: one value, or several of a repeatable key."""
+    default: str | None = None
+    default_words: str = ""
+    required: bool = False
+    repeatable: bool = False
+    in_use: bool = False
+    """In the sample the line is in use, not commented out."""
+
+
+BLOCKS = (
+    BlockKind("MACHINE", "", True, "This machine, whatever its roles.", "box1"),
+    BlockKind(
+        "NSU",
+        "",
+        True,
+        "The server role: this machine serves blocks. Without this block its keys have their"
+        " defaults; any ARRAY or HOST makes the machine an NSU.",
+        "box1",
+    ),
+    BlockKind("ARRAY", "", False, "Drives joined. Partitions are cut from arrays.", "unit0"),
+    BlockKind(
+        "HOST",
+        "",
+        False,
+        "A machine that may use this NSU. With a SECRET_FILE it speaks protocol version 0x02"
+        " only, and the name is the one it logs in with. Without one it speaks version 0x01 only, is known by"
+        " its address alone (the name is a host name that resolves, or an address), and is NOT PROTECTED.",
+        "host1",
+    ),
+    BlockKind(
+        "UNIT",
+        "HOST",
+        False,
+        "A partition: a range of an array's blocks, as this host gets it. Version 0x01"
+        " numbers a host's units from 0, in the order of the file. Two hosts share a partition when both name"
+        " exactly the same range; ranges that overlap in part are refused. An NSU has at most 100"
+        " partitions.",
+        "unit_1",
+    ),
+    BlockKind("SERVER", "", False, "The host role: one block for each NSU this machine uses.", "box1"),
+    BlockKind(
+        "DISK",
+        "SERVER",
+        False,
+        "A partition of that NSU, under its own name, and how it is shown here.",
+        "unit_1",
+    ),
+)
+
+STATE = Key(
+    "MACHINE",
+    "STATE",
+    values.PATH,
+    "Folder for state, journals and the control socket.",
+    ("/var/lib/nsu",),
+    default="/var/lib/nsu",
+)
+WEB = Key(
+    "MACHINE",
+    "WEB",
+    values.ADDRESS_PORT,
+    "Address and port of the pages, REST and /metrics. They ask nobody who"
+    " he is: keep them on a loopback address.",
+    ("127.0.0.1:10080",),
+    default_words="there are none",
+)
+
+NSU_CONFIG_PORT = Key(
+    "NSU",
+    "CONFIG_PORT",
+    values.PORT,
+    "The port on which hosts introduce themselves (Appendix D, step 1).",
+    ("10001",),
+    default="10001",
+)
+LISTEN = Key(
+    "NSU",
+    "LISTEN",
+    values.ADDRESS,
+    "An address on which the configuration port is open.",
+    ("10.1.1.1",),
+    default_words="every address of the DATA_PORTs",
+    repeatable=True,
+)
+PRIVILEGED_PORT = Key(
+    "NSU",
+    "PRIVILEGED_PORT",
+    values.YES_NO,
+    "Refuse hosts that connect to the configuration port from a port of 1024 or more (Appendix D, step 2).",
+    ("yes",),
+    default="yes",
+)
+
+LEVEL = Key(
+    "ARRAY",
+    "LEVEL",
+    values.LEVEL,
+    "How the drives are joined: one after the other (jbod), or striped (raid0)."
+    " Neither survives the loss of a drive.",
+    ("jbod",),
+    default="jbod",
+    in_use=True,
+)
+DRIVE = Key(
+    "ARRAY",
+    "DRIVE",
+    values.DRIVE,
+    "A drive of the array; their order is part of it. A file with a size is"
+    " made, sparse, when it is not there.",
+    ("/srv/nsu/drive1.img(20GiB)", "/srv/nsu/drive2.img(20GiB)"),
+    required=True,
+    repeatable=True,
+)
+SPARE = Key(
+    "ARRAY",
+    "SPARE",
+    values.DRIVE,
+    "A drive that takes the place of a failed one. Of no use in jbod and raid0.",
+    ("/dev/sdf",),
+    default_words="there is none",
+    repeatable=True,
+)
+STRIPE = Key(
+    "ARRAY",
+    "STRIPE",
+    values.STRIPE,
+    "How much of the array lies on one drive before the next one's turn"
+    " comes. Changing it changes where every block is: only for a new array.",
+    ("64KiB",),
+    default="64KiB",
+)
+
+HOST_ADDRESS = Key(
+    "HOST",
+    "ADDRESS",
+    values.ADDRESS,
+    "An address the host comes from. Needed without a SECRET_FILE when the host's name does not resolve.",
+    ("10.1.1.20",),
+    default_words="without a SECRET_FILE, what the name resolves to",
+    repeatable=True,
+)
+HOST_SECRET_FILE = Key(
+    "HOST",
+    "SECRET_FILE",
+    values.PATH,
+    "A file of mode 0600 with 64 hexadecimal digits: the secret"
+    " this NSU shares with this host and nobody else.",
+    ("/etc/nsu.d/host1.key",),
+    default_words="no secret: version 0x01, not protected",
+    in_use=True,
+)
+DATA_PORT = Key(
+    "HOST",
+    "DATA_PORT",
+    values.DATA_PORT,
+    "An address and port of this NSU to which the host's data"
+    " connections go, and how many it may have there at once.",
+    ("10.1.1.1:10002(10)", "10.1.2.1:10002(12)"),
+    required=True,
+    repeatable=True,
+)
+
+LBA = Key(
+    "UNIT",
+    "LBA",
+    values.LBA_RANGE,
+    "The array, and the first and last of its blocks that are the partition.",
+    ("unit0(0,25429823)",),
+    required=True,
+)
+ACCESS = Key("UNIT", "ACCESS", values.ACCESS, "What this host may do.", ("read-write",), default="read-write")
+ZERO = Key(
+    "UNIT", "ZERO", values.YES_NO, "Every block reads as zeros until it is written.", ("yes",), default="no"
+)
+
+SERVER_ADDRESS = Key(
+    "SERVER",
+    "ADDRESS",
+    values.REACHABLE_ADDRESS,
+    "An address of that NSU: one for each network by which it can be reached.",
+    ("10.1.1.1", "10.1.2.1"),
+    required=True,
+    repeatable=True,
+)
+SERVER_CONFIG_PORT = Key(
+    "SERVER", "CONFIG_PORT", values.PORT, "That NSU's configuration port.", ("10001",), default="10001"
+)
+LOGIN = Key(
+    "SERVER",
+    "LOGIN",
+    values.NAME,
+    "The name this machine logs in with: that NSU has a HOST of this name.",
+    ("host1",),
+    default_words="the MACHINE's name",
+    in_use=True,
+)
+SERVER_SECRET_FILE = Key(
+    "SERVER",
+    "SECRET_FILE",
+    values.PATH,
+    "A file of mode 0600 with 64 hexadecimal digits: the secret that NSU knows this machine by.",
+    ("/etc/nsu.d/host1.key",),
+    default_words="no secret: version 0x01, not protected",
+    in_use=True,
+)
+CONNECTIONS = Key(
+    "SERVER",
+    "CONNECTIONS",
+    values.CONNECTIONS,
+    "How many data connections to keep, over all networks.",
+    ("8",),
+    default="4",
+)
+ON_NO_PATH = Key(
+    "SERVER",
+    "ON_NO_PATH",
+    values.ON_NO_PATH,
+    "What becomes of requests while no connection stands: they"
+    " wait as long as it takes, or fail after so many seconds.",
+    ("queue",),
+    default="queue",
+)
+
+SHOW = Key(
+    "DISK",
+    "SHOW",
+    values.SHOW,
+    "What users of this machine see: an NBD server on a Unix socket (socket),"
+    " /dev/nbdN (nbd), a file (fuse), /dev/loopN (loop).",
+    ("socket",),
+    default="socket",
+)
+AT = Key(
+    "DISK",
+    "AT",
+    values.PATH,
+    "The path of the socket.",
+    ("/run/nsu/unit_1.sock",),
+    default_words="/run/nsu/NAME.sock",
+)
+NUMBER = Key(
+    "DISK",
+    "NUMBER",
+    values.NUMBER,
+    "The unit's number, for version 0x01, which has no names.",
+    ("0",),
+    default_words="the place among the DISK blocks, from 0",
+)
+
+KEYS: tuple[Key[Any], ...] = (
+    STATE, WEB,
+    NSU_CONFIG_PORT, LISTEN, PRIVILEGED_PORT,
+    LEVEL, DRIVE, SPARE, STRIPE,
+    HOST_ADDRESS, HOST_SECRET_FILE, DATA_PORT,
+    LBA, ACCESS, ZERO,
+    SERVER_ADDRESS, SERVER_CONFIG_PORT, LOGIN, SERVER_SECRET_FILE, CONNECTIONS, ON_NO_PATH,
+    SHOW, AT, NUMBER,
+)  # fmt: skip
+
+
+def keys_of(block: str) -> tuple[Key[Any], ...]:
+    """The keys of one kind of block, in the order in which they are printed."""
+    return tuple(key for key in KEYS if key.block == block)

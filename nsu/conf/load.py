@@ -1,0 +1,127 @@
+"""nsu.conf, read and checked: from the text of the file to the frozen settings of both roles.
+
+Guarantees:
+- all errors of a file come in one go, as one `ConfErrors`; nothing else is raised, whatever the text;
+- settings come complete and checked, so nothing below `nsu/` ever looks at the file;
+- reading changes nothing: no drive is made, no port is opened. A host's name is resolved, secrets are read.
+"""
+
+import hashlib
+import json
+import socket
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from ipaddress import ip_address
+from pathlib import Path
+
+from hostside.settings import HostRoleSettings
+from nsu.conf import keys
+from nsu.conf.errors import ConfError, ConfErrors, Findings
+from nsu.conf.host_role import read_host_role
+from nsu.conf.reader import BlockReader, check_kinds, check_names, default_of
+from nsu.conf.server_role import Resolve, read_server
+from nsu.conf.settings import MachineSettings
+from nsu.conf.syntax import Block, Document, same_kind
+from nsu.conf.values import NAME
+from serverside.settings import ServerSettings
+
+__all__ = ["ConfError", "ConfErrors", "Loaded", "load_file", "load_text", "read_text"]
+
+_WHOLE_FILE = 0
+_FILE_BYTES_MOST = 4 << 20
+"""A hundred partitions shared by a hundred hosts take a quarter of this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A good file."""
+
+    machine: MachineSettings
+    server: ServerSettings | None
+    host: HostRoleSettings | None
+    warnings: tuple[str, ...]
+    fingerprint: str
+    """Hexadecimal SHA-256 of the settings: layout and comments do not change it, a changed secret does."""
+
+
+def resolve_by_system(name: str) -> tuple[str, ...]:
+    """The numeric addresses of a host name, sorted; empty when it does not resolve."""
+    try:
+        found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return ()
+    return tuple(sorted({str(ip_address(address[4][0])) for address in found}))
+
+
+def load_file(path: Path, *, resolve: Resolve = resolve_by_system) -> Loaded:
+    """Read and check a file. Raises `ConfErrors`."""
+    return load_text(read_text(path), path, resolve=resolve)
+
+
+def read_text(path: Path) -> str:
+    """The text of a file, not yet understood. Raises `ConfErrors` when there is none."""
+    findings = Findings(path)
+    text = ""
+    try:
+        with open(path, "rb") as file:
+            content = file.read(_FILE_BYTES_MOST + 1)
+        if len(content) > _FILE_BYTES_MOST:
+            findings.error(_WHOLE_FILE, "file", "is too large", f"at most {_FILE_BYTES_MOST >> 20} MiB")
+        text = content.decode("utf-8")
+    except OSError as error:
+        findings.error(_WHOLE_FILE, "file", f"cannot be read ({error.strerror})", "name a file with -c")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        findings.error(
+            line, "text", f"the byte 0x{content[error.start]:02x} is not UTF-8", "save the file as UTF-8"
+        )
+    findings.raise_if_any()
+    return text
+
+
+def load_text(text: str, path: Path, *, resolve: Resolve = resolve_by_system) -> Loaded:
+    """Check a text as if it stood in the file `path`. Raises `ConfErrors`."""
+    findings = Findings(path)
+    document = Document(text)
+    for problem in document.problems:
+        findings.error(problem.line, problem.subject, problem.wrong, problem.right)
+    check_kinds(document.blocks, "", findings)
+    _check_once(document.blocks, findings)
+    machine = _read_machine(same_kind(document.blocks, "MACHINE"), findings)
+    server = read_server(document.blocks, machine, resolve, findings)
+    host = read_host_role(document.blocks, machine, findings)
+    if not document.blocks:
+        findings.error(_WHOLE_FILE, "file", "says nothing", "an NSU with its ARRAYs and HOSTs, or a SERVER")
+    elif server is None and host is None:
+        findings.warn("The file gives this machine no role: it has neither ARRAY nor HOST nor SERVER.")
+    findings.raise_if_any()
+    return Loaded(machine, server, host, findings.warnings, _fingerprint(machine, server, host))
+
+
+def _read_machine(blocks: Sequence[Block], findings: Findings) -> MachineSettings:
+    if not blocks:
+        return MachineSettings(socket.gethostname(), default_of(keys.STATE), None)
+    check_names(blocks[:1], NAME, findings)
+    reader = BlockReader(blocks[0], findings)
+    web = reader.one(keys.WEB)
+    if web is not None and not ip_address(web.value[0]).is_loopback:
+        findings.warn(f"WEB = {web.value[0]} can be reached from other machines, and asks nobody who he is.")
+    return MachineSettings(
+        blocks[0].name, reader.one_or_default(keys.STATE), None if web is None else web.value
+    )
+
+
+def _check_once(blocks: Sequence[Block], findings: Findings) -> None:
+    for kind in (kind for kind in keys.BLOCKS if kind.once):
+        for again in same_kind(blocks, kind.name)[1:]:
+            findings.error(
+                again.line, kind.name, f"is the second {kind.name} of the file", "one is all there can be"
+            )
+
+
+def _fingerprint(*settings: MachineSettings | ServerSettings | HostRoleSettings | None) -> str:
+    plain = [None if one is None else asdict(one) for one in settings]
+    text = json.dumps(
+        plain, sort_keys=True, default=lambda value: value.hex() if isinstance(value, bytes) else str(value)
+    )
+    return hashlib.sha256(text.encode()).hexdigest()

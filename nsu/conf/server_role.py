@@ -1,0 +1,195 @@
+"""The server role in nsu.conf: NSU, ARRAY, HOST and UNIT blocks, each read and checked by itself.
+
+What they must be to each other (who shares blocks with whom, who is known by which address) is `sharing.py`.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from ipaddress import ip_address
+
+from nsu.conf import keys
+from nsu.conf.errors import Findings
+from nsu.conf.reader import BlockReader, Given, check_names, default_of
+from nsu.conf.settings import MachineSettings
+from nsu.conf.sharing import Cut, check_addresses, check_cuts, check_secrets
+from nsu.conf.syntax import Block, same_kind
+from nsu.conf.values import NAME, ValueType
+from serverside.settings import (
+    ArraySettings,
+    DataPortSettings,
+    DriveSettings,
+    HostSettings,
+    PartitionSettings,
+    ServerSettings,
+)
+
+Resolve = Callable[[str], tuple[str, ...]]
+"""A host's name to its numeric addresses; empty: it does not resolve."""
+
+V1_BLOCKS_MOST = 1 << 32
+"""Appendix C: zn_lba_hi is "not yet used", so version 0x01 can name 2**32 blocks."""
+_ANY_ADDRESS = ("0.0.0.0", "::")
+
+
+def _read_host_name(text: str) -> str:
+    try:
+        return str(ip_address(text))
+    except ValueError:
+        return NAME.read(text)
+
+
+HOST_NAME = ValueType("name", f"{NAME.right}; or a numeric address", _read_host_name)
+
+
+def read_server(
+    blocks: Sequence[Block], machine: MachineSettings, resolve: Resolve, findings: Findings
+) -> ServerSettings | None:
+    """The server role; None when the file has none of its blocks."""
+    nsu, arrays, hosts = (same_kind(blocks, kind) for kind in ("NSU", "ARRAY", "HOST"))
+    if not (nsu or arrays or hosts):
+        return None
+    check_names(nsu[:1] + arrays, NAME, findings)
+    check_names(hosts, HOST_NAME, findings)
+    return _ServerReader(resolve, findings).read(nsu, arrays, hosts, machine)
+
+
+class _ServerReader:
+    """Reads the blocks, and gathers what is compared across them."""
+
+    def __init__(self, resolve: Resolve, findings: Findings) -> None:
+        self._resolve = resolve
+        self._findings = findings
+        self._cuts: list[Cut] = []
+        self._ports: list[Given[DataPortSettings]] = []
+        self._drives: dict[str, str] = {}
+
+    def read(
+        self,
+        nsu: Sequence[Block],
+        array_blocks: Sequence[Block],
+        host_blocks: Sequence[Block],
+        machine: MachineSettings,
+    ) -> ServerSettings:
+        arrays = tuple(self._array(block) for block in array_blocks)
+        hosts = tuple(self._host(block) for block in host_blocks)
+        check_cuts(self._cuts, arrays, self._findings)
+        check_addresses(list(zip(host_blocks, hosts, strict=True)), self._findings)
+        check_secrets(hosts, self._findings)
+        return self._nsu(nsu, arrays, hosts, machine)
+
+    def _nsu(
+        self,
+        blocks: Sequence[Block],
+        arrays: tuple[ArraySettings, ...],
+        hosts: tuple[HostSettings, ...],
+        machine: MachineSettings,
+    ) -> ServerSettings:
+        name, listen = machine.name, tuple(dict.fromkeys(given.value.address for given in self._ports))
+        config_port, privileged_port = default_of(keys.NSU_CONFIG_PORT), default_of(keys.PRIVILEGED_PORT)
+        if blocks:
+            reader = BlockReader(blocks[0], self._findings)
+            name = blocks[0].name
+            config_port = reader.one_or_default(keys.NSU_CONFIG_PORT)
+            privileged_port = reader.one_or_default(keys.PRIVILEGED_PORT)
+            listen = tuple(given.value for given in reader.many(keys.LISTEN)) or listen
+        self._check_config_port(config_port, listen)
+        return ServerSettings(name, machine.state_dir, config_port, listen, privileged_port, arrays, hosts)
+
+    def _check_config_port(self, config_port: int, listen: Sequence[str]) -> None:
+        for given in self._ports:
+            if given.value.port == config_port and {given.value.address, *_ANY_ADDRESS} & set(listen):
+                self._findings.error(
+                    given.line,
+                    keys.DATA_PORT.name,
+                    f"port {config_port} of {given.value.address} is the configuration port already",
+                    "another port, such as 10002",
+                )
+
+    def _array(self, block: Block) -> ArraySettings:
+        reader = BlockReader(block, self._findings)
+        level = reader.one_or_default(keys.LEVEL)
+        drives, spares = (reader.many(key, same=id) for key in (keys.DRIVE, keys.SPARE))
+        self._check_drives(block, keys.DRIVE.name, drives)
+        self._check_drives(block, keys.SPARE.name, spares)
+        if spares:
+            self._findings.warn(f"{block.label}: a spare is of no use in {level}, which keeps nothing twice.")
+        return ArraySettings(
+            block.name,
+            level,
+            tuple(given.value for given in drives),
+            tuple(given.value for given in spares),
+            reader.one_or_default(keys.STRIPE),
+        )
+
+    def _check_drives(self, block: Block, key: str, drives: Sequence[Given[DriveSettings]]) -> None:
+        for given in drives:
+            # realpath: /dev/disk/by-id/… and /dev/sdb may be one and the same drive.
+            real = os.path.realpath(given.value.path)
+            place = f"line {given.line} ({block.label})"
+            if self._drives.setdefault(real, place) != place:
+                self._findings.error(
+                    given.line,
+                    key,
+                    f"{given.value.path} is the drive of {self._drives[real]} already",
+                    "a drive belongs to one array, once",
+                )
+            elif given.value.size_bytes is None and not os.path.exists(real):
+                self._findings.warn(
+                    f"{block.label}: {given.value.path} is not there now, and without a size it is not made."
+                )
+
+    def _host(self, block: Block) -> HostSettings:
+        reader = BlockReader(block, self._findings)
+        protected = reader.has(keys.HOST_SECRET_FILE)
+        addresses = tuple(given.value for given in reader.many(keys.HOST_ADDRESS))
+        ports = reader.many(keys.DATA_PORT, same=lambda port: (port.address, port.port))
+        self._ports.extend(ports)
+        if not protected:
+            addresses = self._v1_addresses(block, addresses)
+        check_names(block.blocks, NAME, self._findings)
+        units = (self._unit(unit, block, protected) for unit in same_kind(block.blocks, "UNIT"))
+        return HostSettings(
+            block.name,
+            addresses,
+            reader.secret(keys.HOST_SECRET_FILE),
+            tuple(given.value for given in ports),
+            tuple(unit for unit in units if unit is not None),
+        )
+
+    def _v1_addresses(self, block: Block, addresses: tuple[str, ...]) -> tuple[str, ...]:
+        self._findings.warn(
+            f"{block.label} is not protected: without a SECRET_FILE it speaks version 0x01, and"
+            " whoever uses its address can read and write its units."
+        )
+        if addresses:
+            return addresses
+        try:
+            return (str(ip_address(block.name)),)
+        except ValueError:
+            resolved = self._resolve(block.name)
+        if not resolved:
+            # A warning: when the name service is down at start, the other hosts are served all the same.
+            self._findings.warn(
+                f"{block.label} cannot come in: its name does not resolve now, and it has no ADDRESS."
+            )
+        return resolved
+
+    def _unit(self, block: Block, host: Block, protected: bool) -> PartitionSettings | None:
+        reader = BlockReader(block, self._findings)
+        read_only = reader.one_or_default(keys.ACCESS) == "read-only"
+        zero = reader.one_or_default(keys.ZERO)
+        lba = reader.one(keys.LBA)
+        if lba is None:
+            return None
+        unit = PartitionSettings(
+            block.name, lba.value.array, lba.value.first_lba, lba.value.last_lba, read_only, zero
+        )
+        if not protected and unit.blocks > V1_BLOCKS_MOST:
+            self._findings.error(
+                lba.line,
+                keys.LBA.name,
+                f"{lba.value} is {unit.blocks} blocks, and version 0x01 reaches {V1_BLOCKS_MOST} (2 TiB)",
+                f"a smaller range, or a SECRET_FILE for {host.label}",
+            )
+        self._cuts.append(Cut(host.label, block.label, lba.line, lba.value, read_only))
+        return unit

@@ -1,0 +1,16 @@
+"""What nsu.conf says of the machine itself, whatever its roles: frozen, complete, already checked."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class MachineSettings:
+    """The `MACHINE` block."""
+
+    name: str
+    """The machine's name; without a MACHINE block, its host name."""
+    state_dir: Path
+    """Folder for state, journals and the control socket."""
+    web: tuple[str, int] | None
+    """Address and port of the pages, REST and /metrics; None: there are none."""

@@ -1,0 +1,161 @@
+"""What the hosts of an NSU must be to each other: whose blocks, whose address, whose secret.
+
+Blocks: a partition is a range of an array. Two hosts that name exactly the same range share it, on purpose;
+ranges that overlap in part are always a slip, and would let one host write into another's data.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from nsu.conf.errors import Findings
+from nsu.conf.keys import HOST_SECRET_FILE
+from nsu.conf.syntax import Block
+from nsu.conf.values import LbaRange
+from protocol.limits import BLOCK_BYTES
+from serverside.settings import ArraySettings, HostSettings
+
+PARTITIONS_MOST = 100
+"""Appendix D, The Concept (3): "no NSU will be partitioned into more than 100 units"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A host's claim to a range of an array."""
+
+    host: str
+    unit: str
+    line: int
+    range: LbaRange
+    read_only: bool
+
+    @property
+    def owner(self) -> str:
+        """Who claims it, for a sentence."""
+        return f"{self.unit} of {self.host} (line {self.line})"
+
+
+def check_cuts(cuts: Sequence[Cut], arrays: Sequence[ArraySettings], findings: Findings) -> None:
+    """All partitions: their arrays exist, are large enough, and are not cut twice in the same place."""
+    by_array = defaultdict(list)
+    for cut in cuts:
+        by_array[cut.range.array].append(cut)
+    known = {array.name: array for array in arrays}
+    for name, claims in by_array.items():
+        if name in known:
+            _check_capacity(claims, known[name], findings)
+        else:
+            _refuse_unknown(claims, sorted(known), findings)
+        _check_overlaps(claims, findings)
+    _check_count(cuts, findings)
+
+
+def capacity_most(array: ArraySettings) -> int | None:
+    """The most blocks the array can have, by the declared sizes of its drives; None: only the start will
+    tell.
+    """
+    sizes = [drive.size_bytes for drive in array.drives if drive.size_bytes is not None]
+    if not sizes or len(sizes) < len(array.drives):
+        return None
+    if array.level == "raid0":
+        return min(sizes) // array.stripe_bytes * array.stripe_bytes * len(sizes) // BLOCK_BYTES
+    return sum(sizes) // BLOCK_BYTES
+
+
+def _check_capacity(claims: Sequence[Cut], array: ArraySettings, findings: Findings) -> None:
+    blocks = capacity_most(array)
+    for cut in claims:
+        if blocks is not None and cut.range.last_lba >= blocks:
+            findings.error(
+                cut.line,
+                "LBA",
+                f"{cut.range} goes past the end of {array.name}, which has {blocks} blocks",
+                f"a last block of {blocks - 1} at most",
+            )
+
+
+def _refuse_unknown(claims: Sequence[Cut], known: Sequence[str], findings: Findings) -> None:
+    right = "the arrays are " + ", ".join(known) if known else "declare it: an ARRAY block with its DRIVEs"
+    for cut in claims:
+        findings.error(cut.line, "LBA", f"there is no ARRAY {cut.range.array}", right)
+
+
+def _check_overlaps(claims: Sequence[Cut], findings: Findings) -> None:
+    """One sweep in the order of the blocks; `widest` is the range that reaches furthest so far."""
+    shares: dict[LbaRange, list[Cut]] = defaultdict(list)
+    for cut in claims:
+        shares[cut.range].append(cut)
+    widest: Cut | None = None
+    for span in sorted(shares, key=lambda span: (span.first_lba, span.last_lba)):
+        _check_share(shares[span], findings)
+        first = shares[span][0]
+        if widest is not None and span.first_lba <= widest.range.last_lba:
+            earlier, later = sorted((widest, first), key=lambda cut: cut.line)
+            findings.error(
+                later.line,
+                "LBA",
+                f"{later.range} overlaps {earlier.range}, {earlier.owner}",
+                "blocks of its own, or exactly the same range to share it",
+            )
+        if widest is None or span.last_lba > widest.range.last_lba:
+            widest = first
+
+
+def _check_share(sharers: Sequence[Cut], findings: Findings) -> None:
+    """Cuts of exactly the same range."""
+    first_of: dict[str, Cut] = {}
+    for cut in sharers:
+        first = first_of.setdefault(cut.host, cut)
+        if first is not cut:
+            findings.error(cut.line, "LBA", f"{cut.range} is {first.owner} already", "give it to a host once")
+    writers = [cut for cut in first_of.values() if not cut.read_only]
+    if len(writers) > 1:
+        findings.warn(
+            f"{writers[0].range} is written by more than one host"
+            f" ({', '.join(cut.owner for cut in writers)}). An ordinary file system on it will be destroyed;"
+            " only software made for shared disks is safe."
+        )
+
+
+def _check_count(cuts: Sequence[Cut], findings: Findings) -> None:
+    seen: set[LbaRange] = set()
+    for cut in cuts:
+        if cut.range not in seen and len(seen) == PARTITIONS_MOST:
+            findings.error(
+                cut.line,
+                "LBA",
+                f"is partition number {PARTITIONS_MOST + 1} of this NSU",
+                f"at most {PARTITIONS_MOST} (Appendix D, The Concept (3))",
+            )
+            return
+        seen.add(cut.range)
+
+
+def check_addresses(hosts: Sequence[tuple[Block, HostSettings]], findings: Findings) -> None:
+    """Version 0x01 knows a host by its address alone, so no two may have the same."""
+    known: dict[str, Block] = {}
+    for block, host in hosts:
+        if any(entry.key == HOST_SECRET_FILE.name for entry in block.entries):
+            continue
+        for address in host.addresses:
+            other = known.setdefault(address, block)
+            if other is not block:
+                findings.error(
+                    block.line,
+                    block.kind,
+                    f"{block.name} and {other.name} (line {other.line}) are both known by {address} alone",
+                    "an address of its own, or a SECRET_FILE, for each",
+                )
+
+
+def check_secrets(hosts: Sequence[HostSettings], findings: Findings) -> None:
+    """Two hosts with one secret can each log in as the other."""
+    known: dict[bytes, HostSettings] = {}
+    for host in hosts:
+        if host.secret is not None:
+            other = known.setdefault(host.secret, host)
+            if other is not host:
+                findings.warn(
+                    f"HOST {host.name} and HOST {other.name} have the same secret: each can log in as the"
+                    " other."
+                )

@@ -1,0 +1,131 @@
+"""`nsu status` for people: tables that fit a terminal of 80 columns (rich's door for them)."""
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+
+def show_status(console: Console, found: dict[str, Any]) -> None:
+    """Print sessions, paths, disks, arrays, timers in force, warnings."""
+    supervisor = found["supervisor"]
+    states = ", ".join(f"{p['name']} {p['state']} (pid {p['pid']})" for p in supervisor["processes"])
+    console.print(f"machine [bold]{supervisor['machine']}[/bold]: {states}", highlight=False)
+    if found["server"]:
+        show_server(console, found["server"])
+    if found["host"]:
+        show_host(console, found["host"])
+    show_timers(console, found)
+    for warning in warnings_of(found):
+        console.print(Text(f"warning: {warning}", style="red"))
+
+
+def show_server(console: Console, server: dict[str, Any]) -> None:
+    console.print(arrays_table(server))
+    console.print(partitions_table(server))
+    console.print(sessions_table(server))
+
+
+def show_host(console: Console, host: dict[str, Any]) -> None:
+    console.print(disks_table(host))
+    for server in host["servers"]:
+        console.print(paths_table(server))
+        if server["trouble"]:
+            console.print(Text(f"{server['name']}: {server['trouble']}", style="yellow"))
+    for disk in host["disks"]:
+        if disk["trouble"]:
+            console.print(Text(f"{disk['name']}: {disk['trouble']}", style="yellow"))
+
+
+def arrays_table(server: dict[str, Any]) -> Table:
+    table = plain_table(f"NSU {server['name']}: arrays", "array", "level", "size", "drives")
+    for array in server["arrays"]:
+        drives = ", ".join(f"{d['name'].rsplit('/', 1)[-1]} {d['state']}" for d in array["drives"])
+        table.add_row(array["name"], array["level"], size(array["capacity_bytes"]), drives)
+    return table
+
+
+def partitions_table(server: dict[str, Any]) -> Table:
+    table = plain_table("partitions", "host", "unit", "name", "size", "access", "LBA")
+    for host in server["hosts"]:
+        for unit in host["units"]:
+            access = "read-only" if unit["read_only"] else "read-write"
+            row = (host["name"], str(unit["number"]), unit["name"], size(unit["blocks"] * 512), access, unit["lba"])
+            table.add_row(*row)
+    return table
+
+
+def sessions_table(server: dict[str, Any]) -> Table:
+    table = plain_table("sessions", "host", "version", "epoch", "from", "SRWs", "read", "written")
+    for session in server["sessions"]:
+        srws = session["srws"]
+        table.add_row(
+            session["host"],
+            f"0x{session['version']:02x}",
+            f"{session['epoch']:#x}",
+            session["peer"],
+            str(len(srws)),
+            size(sum(srw["read_bytes"] for srw in srws)),
+            size(sum(srw["written_bytes"] for srw in srws)),
+        )
+    return table
+
+
+def disks_table(host: dict[str, Any]) -> Table:
+    table = plain_table("disks", "disk", "server", "size", "access", "shown at")
+    for disk in host["disks"]:
+        known = disk["size_bytes"] is not None
+        access = ("read-only" if disk["read_only"] else "read-write") if known else ""
+        at = disk["at"] if disk["shown"] else "not yet shown"
+        table.add_row(disk["name"], disk["server"], size(disk["size_bytes"]) if known else "", access, at)
+    return table
+
+
+def paths_table(server: dict[str, Any]) -> Table:
+    """Build the table that the demo also shows live."""
+    title = f"paths to {server['name']}: {server['paths_up']} of {server['connections']} up"
+    table = plain_table(title, "path", "network", "state", "agent", "requests", "read", "written", "life")
+    for path in server["paths"]:
+        table.add_row(
+            str(path["path"]),
+            path["network"],
+            Text(path["state"], style="green" if path["state"] == "up" else "yellow"),
+            str(path["pid"] or ""),
+            str(path["requests"]),
+            size(path["read_bytes"]),
+            size(path["written_bytes"]),
+            str(path["incarnation"]),
+        )
+    return table
+
+
+def show_timers(console: Console, found: dict[str, Any]) -> None:
+    table = plain_table("timers in force", "role", "timer", "seconds", "source")
+    for role in ("server", "host"):
+        for timer in (found[role] or {}).get("timers", []):
+            table.add_row(role, timer["name"], f"{timer['value_s']:g}", timer["source"])
+    console.print(table)
+
+
+def warnings_of(found: dict[str, Any]) -> list[str]:
+    """Give the warnings of every process, each once."""
+    lists = [found["supervisor"]["warnings"]]
+    lists += [found[role]["warnings"] for role in ("server", "host") if found[role]]
+    return list(dict.fromkeys(warning for warnings in lists for warning in warnings))
+
+
+def plain_table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def size(count_bytes: float) -> str:
+    """Give a size for people: 1.5 GiB."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count_bytes < 1024:
+            return f"{count_bytes:.4g} {unit}"
+        count_bytes /= 1024
+    return f"{count_bytes:.4g} TiB"

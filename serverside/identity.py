@@ -1,0 +1,283 @@
+"""What must not be forgotten from one start to the next: STATE/identity.json.
+
+  * epochs: a session's number that never comes again. Boot counter (one more at each start, saved before the
+    first epoch is given) in the high 32 bits, a running number in the low.
+  * the cookie of Appendix D's "get starting time": changes exactly when the settings do. A file's mtime has a
+    grain of a second and goes backwards at a restore; this is a counter, started at random so that a lost
+    STATE does not repeat it.
+  * units: each (host, unit) has a uuid for ever and a generation. The generation grows by one whenever the
+    definition changes; the uuid changes when the unit begins elsewhere. A unit that is gone is remembered:
+    its generation goes on.
+  * ranges: each range of an array that ZERO partitions begin with has a uuid, the name of its zero map, and
+    knows the units that use it.
+
+When is a range still the same? Wrongly "yes" shows one owner's data to the next; wrongly "no" makes an
+owner's data vanish. A range (array, first LBA) keeps its map as long as a unit of the name of one of its
+former units begins there, be it of the same host or of another to which it was given. It may grow and shrink.
+A range whose units are all gone is kept aside, so that a unit taken out for an hour comes back with its data;
+it is forgotten as soon as another unit, or the same one without ZERO, lies over any part of it.
+
+Saves are atomic (write, fsync, rename, fsync the folder). A damaged file is refused with a sentence and never
+overwritten.
+"""
+
+import json
+import os
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, TypeVar
+from uuid import UUID
+
+from serverside.errors import StateError
+from serverside.settings import HostSettings, PartitionSettings
+
+FILE_NAME = "identity.json"
+VERSION = 1
+U32_MASK = 0xFFFFFFFF
+
+Random = Callable[[int], int]
+"""A whole number of so many random bits."""
+
+
+@dataclass(slots=True)
+class UnitRecord:
+    """What is remembered of one unit of one host."""
+
+    host: str
+    name: str
+    uuid: str
+    generation: int
+    array: str
+    first_lba: int
+    last_lba: int
+    read_only: bool
+    zero: bool
+
+
+@dataclass(slots=True)
+class RangeRecord:
+    """What is remembered of a range that ZERO partitions begin with."""
+
+    uuid: str
+    array: str
+    first_lba: int
+    blocks: int
+    units: list[list[str]]
+    """[host, unit] of those that use it, or used it last."""
+    in_use: bool
+
+
+_Record = TypeVar("_Record", UnitRecord, RangeRecord)
+
+
+@dataclass(slots=True)
+class State:
+    """The content of the file."""
+
+    boot: int = 0
+    cookie: int = 0
+    fingerprint: str | None = None
+    units: list[UnitRecord] = field(default_factory=list)
+    ranges: list[RangeRecord] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class UnitIdentity:
+    """What a host is told of its unit, beside its size."""
+
+    uuid: UUID
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class ZeroRange:
+    """A range that needs a zero map: `blocks` is the longest of the partitions that begin there."""
+
+    uuid: UUID
+    array: str
+    first_lba: int
+    blocks: int
+
+
+class Identity:
+    """The identities of one NSU. Opening it is one start: the boot counter is counted up and saved."""
+
+    def __init__(self, folder: Path, random: Random = secrets.randbits) -> None:
+        self.path = folder / FILE_NAME
+        self._random = random
+        self._state = _load(self.path)
+        self._state.boot += 1
+        self._epochs = 0
+        self._save()
+
+    @property
+    def boot(self) -> int:
+        """Which start of this NSU this is, from 1."""
+        return self._state.boot
+
+    def next_epoch(self) -> int:
+        """Give a u64 that was never given and never will be."""
+        self._epochs += 1
+        assert self._epochs <= U32_MASK
+        return self._state.boot << 32 | self._epochs
+
+    def cookie_for(self, fingerprint: str) -> int:
+        """Give the u32 cookie of the settings that have this fingerprint: the last one, or a new one."""
+        state = self._state
+        if state.fingerprint is None:
+            state.cookie = self._random(32)
+        elif state.fingerprint != fingerprint:
+            state.cookie = state.cookie + 1 & U32_MASK
+        if state.fingerprint != fingerprint:
+            state.fingerprint = fingerprint
+            self._save()
+        return state.cookie
+
+    def settle(self, hosts: Iterable[HostSettings]) -> list[UUID]:
+        """Take in the hosts and units that there are now. Return the uuids of ranges forgotten by this."""
+        units = [(host.name, unit) for host in hosts for unit in host.units]
+        before = json.dumps(asdict(self._state))
+        for host_name, unit in units:
+            self._settle_unit(host_name, unit)
+        forgotten = self._settle_ranges(units)
+        if json.dumps(asdict(self._state)) != before:
+            self._save()
+        return forgotten
+
+    def unit(self, host_name: str, unit_name: str) -> UnitIdentity:
+        """Give the identity of a unit taken in by `settle`."""
+        record = self._unit_record(host_name, unit_name)
+        assert record is not None
+        return UnitIdentity(UUID(record.uuid), record.generation)
+
+    def zero_ranges(self) -> Iterator[ZeroRange]:
+        """Give the ranges that need a zero map now."""
+        for record in self._state.ranges:
+            if record.in_use:
+                yield ZeroRange(UUID(record.uuid), record.array, record.first_lba, record.blocks)
+
+    # -- units
+    # ---------------------------------------------------------------------------------------------------
+
+    def _unit_record(self, host_name: str, unit_name: str) -> UnitRecord | None:
+        for record in self._state.units:
+            if (record.host, record.name) == (host_name, unit_name):
+                return record
+        return None
+
+    def _settle_unit(self, host_name: str, unit: PartitionSettings) -> None:
+        definition = (unit.array, unit.first_lba, unit.last_lba, unit.read_only, unit.zero)
+        old = self._unit_record(host_name, unit.name)
+        if old is None:
+            self._state.units.append(UnitRecord(host_name, unit.name, self._new_uuid(), 1, *definition))
+            return
+        if definition == (old.array, old.first_lba, old.last_lba, old.read_only, old.zero):
+            return
+        if (unit.array, unit.first_lba) != (old.array, old.first_lba):
+            old.uuid = self._new_uuid()
+        old.generation += 1
+        old.array, old.first_lba, old.last_lba, old.read_only, old.zero = definition
+
+    # -- ranges
+    # --------------------------------------------------------------------------------------------------
+
+    def _settle_ranges(self, units: list[tuple[str, PartitionSettings]]) -> list[UUID]:
+        wanted: dict[tuple[str, int], list[tuple[str, PartitionSettings]]] = {}
+        for host_name, unit in units:
+            wanted.setdefault((unit.array, unit.first_lba), []).append((host_name, unit))
+        # One view of a range for all: if any of its partitions is ZERO, each of them goes by the map.
+        wanted = {start: users for start, users in wanted.items() if any(unit.zero for _, unit in users)}
+        kept = [self._continued(start, users) for start, users in wanted.items()]
+        known = {record.uuid for record in kept}
+        aside = [record for record in self._state.ranges if record.uuid not in known]
+        for record in aside:
+            record.in_use = False
+        aside = [record for record in aside if not any(_lies_over(unit, record) for _, unit in units)]
+        known.update(record.uuid for record in aside)
+        forgotten = [UUID(record.uuid) for record in self._state.ranges if record.uuid not in known]
+        self._state.ranges = kept + aside
+        return forgotten
+
+    def _continued(self, start: tuple[str, int], users: list[tuple[str, PartitionSettings]]) -> RangeRecord:
+        """Give the record that a range goes on with: its old one, or a new one if its users are all new."""
+        names = {unit.name for _, unit in users}
+        uuid = self._new_uuid()
+        for old in self._state.ranges:
+            if (old.array, old.first_lba) == start and any(name in names for _, name in old.units):
+                uuid = old.uuid
+        blocks = max(unit.blocks for _, unit in users)
+        return RangeRecord(uuid, *start, blocks, [[host_name, unit.name] for host_name, unit in users], True)
+
+    def _new_uuid(self) -> str:
+        return str(UUID(int=self._random(128), version=4))
+
+    def _save(self) -> None:
+        text = json.dumps({"version": VERSION, **asdict(self._state)}, indent=1)
+        write_atomically(self.path, text.encode())
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Put `data` in place of a file so that a crash leaves the old or the new one, whole."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    fresh = path.with_name(path.name + ".new")
+    fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with os.fdopen(fd, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(fd)
+    os.rename(fresh, path)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _lies_over(unit: PartitionSettings, record: RangeRecord) -> bool:
+    last_lba = record.first_lba + record.blocks - 1
+    return unit.array == record.array and unit.first_lba <= last_lba and unit.last_lba >= record.first_lba
+
+
+def _load(path: Path) -> State:
+    try:
+        text = path.read_bytes()
+    except FileNotFoundError:
+        return State()
+    try:
+        return _parse(json.loads(text))
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise StateError(
+            f"{path} is damaged ({error}). It holds what hosts know their units by. Restore it from a "
+            "backup; if it is removed, every unit is new to its hosts, and ZERO partitions read as zeros"
+        ) from error
+
+
+def _parse(content: Mapping[str, Any]) -> State:
+    if content["version"] != VERSION:
+        raise ValueError(f"its version is {content['version']}, and {VERSION} is known here")
+    fingerprint = content["fingerprint"]
+    return State(
+        boot=_whole(content["boot"]),
+        cookie=_whole(content["cookie"]),
+        fingerprint=None if fingerprint is None else str(fingerprint),
+        units=[_checked(UnitRecord(**record)) for record in content["units"]],
+        ranges=[_checked(RangeRecord(**record)) for record in content["ranges"]],
+    )
+
+
+def _checked(record: _Record) -> _Record:
+    """Check the types of a record's plain fields, and its uuid."""
+    for column in fields(record):
+        value = getattr(record, column.name)
+        if column.type in (str, int, bool) and type(value) is not column.type:
+            raise ValueError(f"{column.name} is {value!r}")
+    UUID(record.uuid)
+    return record
+
+
+def _whole(value: object) -> int:
+    if not isinstance(value, int) or value < 0:
+        raise ValueError(f"{value!r} stands where a whole number belongs")
+    return value

@@ -1,0 +1,338 @@
+"""SRW: the server's reader/writer process for one data socket (patent, Section I; Appendix B).
+
+One process, one socket, one simple life: receive what has come, do it in the order it came, send the answers in one
+go, and again. The socket blocks: a peer that reads slowly holds up this process and nobody else, which is the
+patent's reason for a process per socket. (The other end, the agent, never blocks in a send, so that two full
+directions can't wait for each other.)
+
+How bytes travel
+  * ONE `recv_into` takes many headers and their payloads into one buffer; a write goes from there to the drive with
+    no further copy. The buffer holds any whole request (512 bytes + 128 KiB), so no request is ever half known.
+  * Reads land in one scratch buffer, and ONE `sendmsg` sends [header, data, header, data, ...].
+  * "First write the response, then write any data; the reverse order will deadlock if the disk read failed"
+    (Appendix B, 7 and 8): an answer that refuses has no data behind it.
+
+What Appendix B gets wrong, and is not done here: it takes a short read for an error and it goes on after a bad header
+with the payload still in the stream, so that user data is parsed as requests. Here a refused request is drained to the
+byte, and a frame in doubt ends the socket (the machine in `protocol/` decides which is which).
+
+Plain work is done right here, on the drives inherited at the fork. What needs one owner (first writes to a `ZERO`
+partition) goes to the array's driver process, by command packet and shared buffer.
+
+SIGTERM: what has already arrived is done and answered, then the socket is closed.
+"""
+
+import socket
+import struct
+import time
+from collections.abc import Mapping
+from errno import ENOSPC
+from typing import Protocol
+
+from ipc.child import Life
+from ipc.counters import CounterRow
+from ipc.exits import Exit
+from ipc.vectors import rest_after
+from protocol.crc import crc32c
+from protocol.data_base import Request, ServerData
+from protocol.errors import RemoteProtocolError
+from protocol.limits import HEADER_BYTES, REQUEST_BYTES_MAX
+from protocol.ops import Flag, Op
+from protocol.status import DETAILS, Detail
+from serverside.drives.base import DriveError
+from serverside.driver.channel import DriverGone
+from serverside.storage import HostView
+
+RECEIVE_BYTES = 1 << 20
+"""One receive takes this much at most: 1 MiB holds at least seven of the largest requests."""
+SCRATCH_BYTES = 1 << 20
+SEND_AT_BYTES = 256 << 10
+"""Answers go out at this much data even when more requests wait, so that the wire never idles behind the drives."""
+ANSWERS_MAX = 256
+"""Answers per sendmsg: each takes at most two of the kernel's 1,024 vectors."""
+IDLE_S = 1
+"""A receive or send gives up for a moment this often, so that the heart beats."""
+GOODBYE_S = 1.0
+
+COUNTERS = ("reads", "writes", "others", "refused", "read_bytes", "written_bytes")
+
+
+class Door(Protocol):
+    """The way to the array's driver process from this SRW's seat (`serverside/driver/channel.py`)."""
+
+    def execute(
+        self, partition: int, op: int, lba: int, blocks: int, durable: bool, payload: memoryview | None
+    ) -> tuple[int, str]: ...
+
+
+class ServerReaderWriter:
+    """The loop of one SRW.
+
+    `view` is what the host may touch, by zn_zlun; `doors` are indexed by array name. `writes_through` makes every write
+    durable before its answer, which 0x01 needs because it has no FLUSH.
+    """
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        machine: ServerData,
+        view: HostView,
+        doors: Mapping[str, Door],
+        *,
+        writes_through: bool,
+        life: Life,
+        counters: CounterRow,
+    ) -> None:
+        self.sock = sock
+        self.machine = machine
+        self.partitions = view.partitions
+        self.doors = doors
+        self.owner_index = view.indexes
+        self.writes_through = writes_through
+        self.life = life
+        self.cells = counters.cells
+        self.columns = {name: index for index, name in enumerate(COUNTERS)}
+        self.received = memoryview(bytearray(RECEIVE_BYTES))
+        self.start = 0
+        self.end = 0
+        self.current: Request | None = None
+        self.drain_bytes = 0
+        self.scratch = memoryview(bytearray(SCRATCH_BYTES))
+        self.scratch_used = 0
+        headers = memoryview(bytearray(HEADER_BYTES * ANSWERS_MAX))
+        self.headers = [headers[i * HEADER_BYTES : (i + 1) * HEADER_BYTES] for i in range(ANSWERS_MAX)]
+        self.answers = 0
+        self.out: list[memoryview] = []
+        self.received_ns = 0
+        self.open = True
+
+    def run(self) -> Exit:
+        """Serve until the peer goes, a frame is in doubt, or SIGTERM."""
+        _let_the_heart_beat(self.sock)
+        self.life.on_stop = lambda: self.sock.shutdown(socket.SHUT_RD)
+        while self.open and self.receive():
+            try:
+                self.work()
+            except RemoteProtocolError:
+                self.open = False  # a frame in doubt that deserves no answer: the stream can't be trusted any more
+            self.send_answers()
+        self.close()
+        return Exit.OK
+
+    # -- bytes in ------------------------------------------------------------------------------------------------
+
+    def receive(self) -> bool:
+        """Message 1S of Figure 5: wait for work "indefinitely if there is no work to be done". False: the end."""
+        self.make_room()
+        while True:
+            self.life.beat()
+            try:
+                count = self.sock.recv_into(self.received[self.end :])
+            except BlockingIOError:
+                continue
+            except OSError:
+                return False
+            self.received_ns = time.monotonic_ns()
+            self.end += count
+            return count > 0
+
+    def make_room(self) -> None:
+        if self.start == self.end:
+            self.start = self.end = 0
+        elif RECEIVE_BYTES - self.end < HEADER_BYTES + REQUEST_BYTES_MAX:
+            rest = self.end - self.start
+            self.received[:rest] = bytes(self.received[self.start : self.end])
+            self.start, self.end = 0, rest
+
+    def work(self) -> None:
+        """Do every request that is whole, in the order they came."""
+        while self.open:
+            if self.drain_bytes and not self.drain():
+                return
+            request = self.current or self.machine.next(self.received, self.start, self.end)
+            if request is None:
+                return
+            if self.current is None:
+                self.start += HEADER_BYTES
+                self.current = request
+            if request.refusal is not None:
+                self.refuse(request)
+            elif self.end - self.start >= request.payload_bytes:
+                payload = self.received[self.start : self.start + request.payload_bytes]
+                self.start += request.payload_bytes
+                self.current = None
+                self.execute(request, payload)
+            else:
+                return
+
+    def drain(self) -> bool:
+        """Throw away the payload of a refused write, exactly (trap 3)."""
+        count = min(self.drain_bytes, self.end - self.start)
+        self.start += count
+        self.drain_bytes -= count
+        if self.drain_bytes == 0:
+            assert self.current is not None
+            self.answer_refused(self.current)
+        return self.drain_bytes == 0
+
+    def refuse(self, request: Request) -> None:
+        if request.payload_bytes and not request.close_after:
+            self.drain_bytes = request.payload_bytes
+        else:
+            self.answer_refused(request)
+
+    def answer_refused(self, request: Request) -> None:
+        assert request.refusal is not None
+        self.current = None
+        self.count("refused", 1)
+        status, detail, sentence = request.refusal
+        self.answer(request, status=status, detail=detail, sentence=sentence)
+        if request.close_after:
+            self.open = False
+
+    # -- the work ------------------------------------------------------------------------------------------------
+
+    def execute(self, request: Request, payload: memoryview) -> None:
+        try:
+            if request.op == Op.READ:
+                self.read(request)
+            elif request.op == Op.WRITE:
+                self.write(request, payload)
+            else:
+                self.other(request)
+        except DriverGone:
+            self.open = False  # what was posted may still be done: no answer, and the path ends
+        except DriveError as error:
+            self.count("refused", 1)
+            detail = Detail.NO_SPACE if error.errno == ENOSPC else Detail.DRIVE_FAILED
+            self.answer(request, status=error.errno, detail=detail, sentence=error.sentence)
+
+    def read(self, request: Request) -> None:
+        size = request.size_bytes
+        if self.scratch_used + size > SCRATCH_BYTES:
+            self.send_answers()
+        data = self.scratch[self.scratch_used : self.scratch_used + size]
+        posted_ns = time.monotonic_ns() if request.traced else 0
+        self.partitions[request.unit].read_into(data, request.lba)
+        self.scratch_used += size
+        crc = crc32c(data) if request.wants_crc else 0
+        self.cells[self.columns["reads"]] += 1
+        self.cells[self.columns["read_bytes"]] += size
+        self.answer(request, payload_crc=crc, data=data, posted_ns=posted_ns)
+
+    def write(self, request: Request, payload: memoryview) -> None:
+        if request.payload_crc is not None and crc32c(payload) != request.payload_crc:
+            self.count("refused", 1)
+            status, sentence = DETAILS[Detail.PAYLOAD_CRC]
+            self.answer(request, status=status, detail=Detail.PAYLOAD_CRC, sentence=sentence)
+            return
+        posted_ns = time.monotonic_ns() if request.traced else 0
+        partition = self.partitions[request.unit]
+        durable = self.writes_through or bool(request.flags & Flag.FUA)
+        blocks = request.size_bytes // 512
+        if partition.needs_owner(request.op, request.lba, blocks, durable):
+            self.ask_owner(request, blocks, durable, payload)
+        else:
+            partition.write_from(payload, request.lba, durable)
+        self.cells[self.columns["writes"]] += 1
+        self.cells[self.columns["written_bytes"]] += request.size_bytes
+        self.answer(request, posted_ns=posted_ns)
+
+    def other(self, request: Request) -> None:
+        """FLUSH, TRIM, WRITE ZEROES and PING."""
+        self.count("others", 1)
+        if request.op != Op.PING:
+            partition = self.partitions[request.unit]
+            blocks = request.size_bytes // 512
+            durable = bool(request.flags & Flag.FUA)
+            if partition.needs_owner(request.op, request.lba, blocks, durable):
+                self.ask_owner(request, blocks, durable, None)
+            else:
+                partition.execute(request.op, request.lba, blocks, durable)
+        self.answer(request)
+
+    def ask_owner(self, request: Request, blocks: int, durable: bool, payload: memoryview | None) -> None:
+        """Message 3S of Figure 5: post the command packet to the server driver and await its response."""
+        partition = self.partitions[request.unit]
+        door = self.doors[partition.array.name]
+        index = self.owner_index[request.unit]
+        status, sentence = door.execute(index, request.op, request.lba, blocks, durable, payload)
+        if status:
+            raise DriveError(status, sentence)
+
+    # -- bytes out -----------------------------------------------------------------------------------------------
+
+    def answer(
+        self,
+        request: Request,
+        *,
+        status: int = 0,
+        detail: int = 0,
+        sentence: str = "",
+        payload_crc: int = 0,
+        data: memoryview | None = None,
+        posted_ns: int = 0,
+    ) -> None:
+        header = self.headers[self.answers]
+        times = self.times(posted_ns) if request.traced else ()
+        self.machine.answer(
+            request,
+            header,
+            status=status,
+            detail=detail,
+            sentence=sentence,
+            payload_crc=payload_crc,
+            times=times,
+        )
+        self.out.append(header)
+        if data is not None:
+            self.out.append(data)
+        self.answers += 1
+        if self.answers == ANSWERS_MAX or self.scratch_used >= SEND_AT_BYTES:
+            self.send_answers()
+
+    def times(self, posted_ns: int) -> tuple[int, ...]:
+        """Nanoseconds since 1S of the messages 2S to 5S, for `nsu trace`."""
+        now_ns = time.monotonic_ns()
+        posted = max(0, posted_ns - self.received_ns)
+        done = now_ns - self.received_ns
+        return (posted, posted, done, done)
+
+    def send_answers(self) -> None:
+        """Messages 5S and 6S: the responses and the data, in one system call where the kernel takes them all."""
+        out = self.out
+        while out:
+            self.life.beat()
+            try:
+                sent = self.sock.sendmsg(out)
+            except BlockingIOError:
+                continue  # a slow reader: wait on, beating
+            except OSError:
+                self.open = False
+                break
+            out = rest_after(out, sent)
+        self.out = []
+        self.answers = 0
+        self.scratch_used = 0
+
+    def close(self) -> None:
+        """Close so that an answer just sent is not lost: unread input would make the kernel reset the connection."""
+        try:
+            self.sock.shutdown(socket.SHUT_WR)
+            deadline = time.monotonic() + GOODBYE_S
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", 0, 100_000))
+            while time.monotonic() < deadline and self.sock.recv_into(self.received) > 0:
+                pass
+        except OSError:
+            pass  # the peer is gone already, or has nothing more to say
+        self.sock.close()
+
+    def count(self, name: str, more: int) -> None:
+        self.cells[self.columns[name]] += more
+
+
+def _let_the_heart_beat(sock: socket.socket) -> None:
+    sock.setblocking(True)
+    pause = struct.pack("ll", IDLE_S, 0)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, pause)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, pause)

@@ -1,0 +1,65 @@
+"""What the server process tells about itself: plain values, ready for JSON. No thinking here."""
+
+from typing import TYPE_CHECKING, Any
+
+from protocol.limits import HANDSHAKE_TIMEOUT_S
+from serverside.sessions import Session, Srw
+
+if TYPE_CHECKING:
+    from serverside.server import Server
+
+
+def describe_server(server: "Server") -> dict[str, Any]:
+    """Give sessions, SRWs, arrays, partitions, timers and warnings."""
+    return {
+        "role": "server",
+        "name": server.settings.name,
+        "started_at": server.started_s,
+        "config_port": server.settings.config_port,
+        "listen": list(server.settings.listen),
+        "cookie": server.storage.cookie,
+        "data_ports": [
+            {"address": key[0], "port": key[1], "listening": port.listening}
+            for key, port in server.data_ports.items()
+        ],
+        "sessions": [describe_session(server, session) for session in server.sessions.values()],
+        "arrays": server.storage.describe_arrays(),
+        "hosts": server.storage.describe_hosts(),
+        "timers": [
+            {"name": "handshake", "value_s": HANDSHAKE_TIMEOUT_S, "source": "Appendix D, step 4"},
+        ],
+        "warnings": [*server.warnings, *unprotected(server)],
+    }
+
+
+def describe_session(server: "Server", session: Session) -> dict[str, Any]:
+    return {
+        "session": session.number,
+        "epoch": session.epoch,
+        "version": session.version,
+        "host": session.host.name,
+        "peer": session.peer_address,
+        "began_at": session.began_s,
+        "srws": [describe_srw(server, srw) for srw in session.srws.values()],
+    }
+
+
+def describe_srw(server: "Server", srw: Srw) -> dict[str, Any]:
+    return {
+        "path": srw.path,
+        "pid": srw.child.pid,
+        "port": f"{srw.port[0]}:{srw.port[1]}",
+        "peer": srw.peer,
+        "began_at": srw.began_s,
+        **server.counters.row(srw.seat).as_dict(),
+    }
+
+
+def unprotected(server: "Server") -> list[str]:
+    """Give, for each HOST without a secret, the plain words that it is not protected (trap 26)."""
+    return [
+        f"HOST {host.name} has no SECRET_FILE: it speaks version 0x01, which is not protected: whoever can send from "
+        f"its address can read and write its partitions"
+        for host in server.settings.hosts
+        if host.secret is None
+    ]

@@ -1,0 +1,129 @@
+"""Whole worlds of the usual shapes: a server alone, or both sides on one machine."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.harness.conf import Disk, Host, Nsu, Server, Unit, conf_text, free_ports, write_secret
+from tests.harness.machine import Machine
+
+NETWORKS = ("127.0.0.1", "127.0.0.2")
+
+
+@dataclass
+class ServerUnderTest:
+    """A running NSU without a host role, for hosts that are not ours."""
+
+    machine: Machine
+    config_port: int
+    data_ports: list[tuple[str, int]]
+    nsu: Nsu
+
+    def pids(self) -> list[int]:
+        """Give every process of it."""
+        return list(self.machine.processes())
+
+    @property
+    def server_pid(self) -> int:
+        return self.machine.pids("nsu: server")[0]
+
+    def rewrite(self) -> None:
+        """Write nsu.conf again from `nsu`, as an administrator would; the server sees it by itself."""
+        fresh = self.machine.conf.with_suffix(".new")
+        fresh.write_text(conf_text("box1", self.machine.state, self.nsu))
+        fresh.replace(self.machine.conf)
+
+
+@contextmanager
+def spawn_server(
+    *,
+    v1_hosts: Sequence[str] = ("127.0.0.1",),
+    connections_max: int = 4,
+    privileged_port: bool = False,
+    units: Mapping[str, int] | None = None,
+    read_only: Sequence[str] = (),
+    shared_port: bool = False,
+) -> Iterator[ServerUnderTest]:
+    """Run an NSU with one version 0x01 HOST for each address, each with the same `units` (name -> blocks) of its own.
+
+    `shared_port`: all hosts have the same data port; otherwise one each.
+    """
+    units = units or {"unit_1": 2048, "unit_2": 1001}
+    machine = Machine()
+    ports = free_ports(1 + len(v1_hosts))
+    hosts, first = [], 0
+    for index, address in enumerate(v1_hosts):
+        theirs = []
+        for name, blocks in units.items():
+            access = "read-only" if name in read_only else "read-write"
+            theirs.append(Unit(name, "unit0", first, first + blocks - 1, access))
+            first += blocks
+        port = ports[1] if shared_port else ports[1 + index]
+        hosts.append(Host(f"host{index + 1}", theirs, [("127.0.0.1", port, connections_max)], [address]))
+    drives = [(machine.folder / "drive0.img", f"{(first * 512 + (1 << 20) - 1) >> 20}MiB")]
+    nsu = Nsu("box1", ports[0], {"unit0": ("jbod", drives)}, hosts, privileged_port=privileged_port)
+    with machine:
+        machine.start(conf_text("box1", machine.state, nsu))
+        machine.wait_for(lambda status: status["server"])
+        data_ports = [(address, port) for host in hosts for address, port, _ in host.data_ports]
+        yield ServerUnderTest(machine, ports[0], data_ports, nsu)
+
+
+@dataclass
+class World:
+    """Both sides on one machine; disks by name, each with its NBD socket."""
+
+    machine: Machine
+    nsu: Nsu
+    server: Server
+    paths: int
+
+    def at(self, disk: str) -> Path:
+        """Give the disk's Unix socket."""
+        return self.machine.folder / f"{disk}.sock"
+
+    def uri(self, disk: str) -> str:
+        return f"nbd+unix:///{disk}?socket={self.at(disk)}"
+
+    def rewrite(self) -> None:
+        """Write nsu.conf again, as an administrator would."""
+        fresh = self.machine.conf.with_suffix(".new")
+        fresh.write_text(conf_text("box1", self.machine.state, self.nsu, self.server))
+        fresh.replace(self.machine.conf)
+
+
+@contextmanager
+def spawn_world(
+    *,
+    units: Mapping[str, int],
+    paths: int = 4,
+    version: int = 2,
+    read_only: Sequence[str] = (),
+    zero: Sequence[str] = (),
+    level: str = "jbod",
+    drives: int = 1,
+    lines: Sequence[str] = (),
+    folder: Path | None = None,
+) -> Iterator[World]:
+    """Run both sides with one host that has `units` (name -> blocks), over two networks, all paths up."""
+    machine = Machine(folder)
+    config_port, port_a, port_b = free_ports(3)
+    theirs, first = [], 0
+    for name, blocks in units.items():
+        access = "read-only" if name in read_only else "read-write"
+        theirs.append(Unit(name, "unit0", first, first + blocks - 1, access, zero=name in zero))
+        first += blocks
+    each = first * 512 // drives + (1 << 20)
+    files = [(machine.folder / f"drive{i}.img", f"{(each >> 20) + 1}MiB") for i in range(drives)]
+    secret = write_secret(machine.folder / "host1.key") if version == 2 else None
+    addresses = NETWORKS if version == 1 else ()
+    ports = [("127.0.0.1", port_a, paths), ("127.0.0.2", port_b, paths)]
+    host = Host("host1", theirs, ports, addresses, secret)
+    nsu = Nsu("box1", config_port, {"unit0": (level, files)}, [host], listen=NETWORKS)
+    disks = [Disk(name, machine.folder / f"{name}.sock") for name in units]
+    server = Server("box1", NETWORKS, config_port, disks, "host1", secret, paths, list(lines))
+    with machine:
+        machine.start(conf_text("box1", machine.state, nsu, server))
+        machine.wait_paths(paths)
+        yield World(machine, nsu, server, paths)

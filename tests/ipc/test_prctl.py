@@ -1,0 +1,36 @@
+"""The parent's death is told, also to who asks too late."""
+
+import os
+import time
+
+from ipc.child import Life
+from ipc.packets import PacketQueue
+from ipc.prctl import die_with_parent
+from tests.ipc.conftest import Nursery
+
+
+def test_it_says_that_the_parent_lives_and_that_another_is_not_the_parent(nursery: Nursery) -> None:
+    parent_pid = os.getpid()
+
+    def main(_: Life) -> int:
+        return int(die_with_parent(parent_pid)) + 2 * int(die_with_parent(parent_pid + 1))
+
+    assert nursery.fork(main).wait(5) == 1
+
+
+def test_a_parent_that_died_before_the_call_is_noticed(nursery: Nursery) -> None:
+    answers = PacketQueue(1)
+
+    def fork_and_die(_: Life) -> int:
+        parent_pid = os.getpid()
+        if os.fork() == 0:
+            while os.getppid() == parent_pid:
+                time.sleep(0.001)
+            answers.put(b"lives" if die_with_parent(parent_pid) else b"d")
+            os._exit(0)
+        return 0
+
+    nursery.fork(fork_and_die, keep=answers.descriptors())
+    assert answers.wait(5)
+    assert answers.get() == b"d"
+    answers.close()

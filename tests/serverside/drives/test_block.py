@@ -1,0 +1,82 @@
+"""Proved without a device: a path that is no device is refused; a descriptor without the ioctls is served plainly.
+
+A block device is only at hand for root, so the ioctls meet a file here, which refuses them as old devices do (ENOTTY).
+"""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from serverside.drives import block
+from serverside.drives.base import DriveError
+from serverside.drives.block import BlockDrive
+from serverside.drives.health import DriveHealth
+from serverside.settings import DriveSettings
+
+MIB = 1 << 20
+
+
+def plain_device(tmp_path: Path) -> tuple[BlockDrive, Path]:
+    path = tmp_path / "device"
+    path.write_bytes(b"x" * 3 * MIB)
+    return BlockDrive.open(DriveSettings(path), DriveHealth(1), 0), path
+
+
+def test_size_lock_and_absence(tmp_path: Path) -> None:
+    drive, path = plain_device(tmp_path)
+    assert drive.size_bytes == 3 * MIB
+    with pytest.raises(DriveError, match="in use already"):
+        BlockDrive.open(DriveSettings(path), DriveHealth(1), 0)
+    drive.close()
+    with pytest.raises(DriveError, match=f"has {3 * MIB} bytes, less than the {4 * MIB}"):
+        BlockDrive.open(DriveSettings(path, 4 * MIB), DriveHealth(1), 0)
+    with pytest.raises(DriveError, match="can't be opened"):
+        BlockDrive.open(DriveSettings(tmp_path / "absent"), DriveHealth(1), 0)
+
+
+def test_without_the_ioctls_zeroing_writes_and_trim_does_nothing(tmp_path: Path) -> None:
+    drive, path = plain_device(tmp_path)
+    drive.trim(0, MIB)
+    drive.write_zeroes(512, 2 * MIB, True)
+    drive.close()
+    assert path.read_bytes() == b"x" * 512 + bytes(2 * MIB) + b"x" * (MIB - 512)
+
+
+def test_the_ioctls_cover_the_range_in_bounded_pieces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[int, bytes]] = []
+    monkeypatch.setattr(block.fcntl, "ioctl", lambda _fd, request, pair: asked.append((request, pair)))
+    monkeypatch.setattr(block, "PIECE_BYTES", MIB)
+    drive, _ = plain_device(tmp_path)
+    drive.trim(512, 2 * MIB + 512)
+    drive.write_zeroes(0, 512, False)
+    drive.close()
+    pairs = [
+        (request, int.from_bytes(p[:8], "little"), int.from_bytes(p[8:], "little")) for request, p in asked
+    ]
+    assert pairs == [
+        (block.BLKDISCARD, 512, MIB),
+        (block.BLKDISCARD, 512 + MIB, MIB),
+        (block.BLKDISCARD, 512 + 2 * MIB, 512),
+        (block.BLKZEROOUT, 0, 512),
+    ]
+
+
+@pytest.mark.parametrize("operation", ["trim", "write_zeroes"])
+def test_a_device_that_fails_to_zero_has_failed_and_one_that_fails_to_trim_has_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, operation: str
+) -> None:
+    def fails(*_: object) -> None:
+        raise OSError(5, os.strerror(5))
+
+    monkeypatch.setattr(block.fcntl, "ioctl", fails)
+    drive, _ = plain_device(tmp_path)
+    with pytest.raises(DriveError):
+        if operation == "trim":
+            drive.trim(0, 512)
+        else:
+            drive.write_zeroes(0, 512, True)
+    assert (drive.health.errno(0) != 0) == (operation == "write_zeroes")
+    drive.close()

@@ -1,0 +1,36 @@
+"""Proved: the door to fallocate(2) punches, zeroes, keeps the size and raises OSError with the right errno."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from serverside.drives.base import UNSUPPORTED
+from serverside.drives.fallocate import PUNCH_HOLE, ZERO_RANGE, fallocate
+
+
+@pytest.mark.parametrize("mode", [PUNCH_HOLE, ZERO_RANGE])
+def test_a_range_reads_as_zeros_and_the_size_stays(tmp_path: Path, mode: int) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"x" * 16384)
+    with path.open("r+b") as file:
+        try:
+            fallocate(file.fileno(), mode, 4096, 8192)
+        except OSError as error:
+            # A file system may not know a mode; it must say so in a way that drives understand.
+            assert error.errno in UNSUPPORTED
+            return
+        fallocate(file.fileno(), mode, 16384, 4096)
+    assert path.read_bytes() == b"x" * 4096 + bytes(8192) + b"x" * 4096
+
+
+def test_errors_carry_their_errno() -> None:
+    reader, writer = os.pipe()
+    try:
+        with pytest.raises(OSError, match=os.strerror(errno.EBADF)) as caught:
+            fallocate(reader, PUNCH_HOLE, 0, 512)
+    finally:
+        os.close(reader)
+        os.close(writer)
+    assert caught.value.errno == errno.EBADF

@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# Debian's packages that the tests drive: installed when that is possible without asking anybody, otherwise
+# each missing one is named together with the tests it costs. Missing packages are no error here: those tests
+# say "skipped", and whoever cannot afford that runs pytest with --no-skips, as .ci/run does.
+#
+# Usage: tools/debian_packages.sh [PACKAGE…]      only these; default: all of the table
+set -eu
+cd "$(dirname "$0")/.."
+. tools/as_root.sh
+
+# package, the commands of it that we use (joined by |), what the package is to us
+table='
+libnbd-bin  nbdinfo|nbdcopy   standard NBD clients: the demo copies through nbdcopy, the tests look and copy
+qemu-utils  qemu-img|qemu-io  convert, compare and patterns through the NBD socket
+fio         fio               verified load on the NBD socket, and the load of "make bench"
+nbdkit      nbdkit            the server that "make bench" measures beside ours
+'
+
+rows() {
+    printf '%s' "$table" | while read -r package commands purpose; do
+        [ -n "$package" ] || continue
+        case " $wanted " in "  " | *" $package "*) printf '%s %s %s\n' "$package" "$commands" "$purpose" ;; esac
+    done
+}
+
+missing() {
+    rows | while read -r package commands _; do
+        for command in ${commands//|/ }; do
+            command -v "$command" >/dev/null 2>&1 || { printf '%s\n' "$package"; break; }
+        done
+    done
+}
+
+wanted="$*"
+packages=$(missing)
+[ -n "$packages" ] || exit 0
+
+if may_install; then
+    echo "Installing Debian packages:" $packages
+    # shellcheck disable=SC2086  # one word per package is meant
+    install_packages $packages || echo "apt-get could not install them; going on without."
+    packages=$(missing)
+    [ -n "$packages" ] || exit 0
+fi
+
+echo "Not installed, and this user may not install packages (neither root nor sudo without a password):"
+rows | while read -r package commands purpose; do
+    case " $(echo $packages) " in *" $package "*) ;; *) continue ;; esac
+    echo "  $package: $purpose"
+    grep -rlwE "$commands" tests --include='test_*.py' 2>/dev/null | sort | sed 's/^/      will skip tests of /' || true
+done
+echo "To have them: apt-get install" $packages
