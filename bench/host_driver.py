@@ -30,9 +30,7 @@ def make_driver(paths: int) -> HostDriver:
     flags = UnitFlag.CAN_FLUSH | UnitFlag.CAN_FUA
     unit = UnitInfo(number=0, name="bench", blocks=BLOCKS, generation=1, flags=flags, version=2)
     pool = BufferPool(TAGS, 65536, holders={"the bench": TAGS})
-    driver = HostDriver(
-        unit=unit, pool=pool, notes=Notes(TAGS), disk_index=0, tags_max=TAGS, clock=time.monotonic
-    )
+    driver = HostDriver(unit=unit, pool=pool, notes=Notes(TAGS), disk_index=0, tags_max=TAGS, clock=time.monotonic)
     for path in range(paths):
         driver.receive(REPORT.pack(0, Report.AVAILABLE, 0, path, 1, 0, 0, WINDOW, 0, 0))
     return driver

@@ -104,7 +104,9 @@ class Agent:
         self.reports = [bytearray() for _ in wiring.disks]
         self.poll = select.epoll()
         self.polled = 0
-        self.heard_s = time.monotonic()
+        self.heard_ns = time.monotonic_ns()
+        self.traced: list[tuple[int, int]] = []
+        """(disk, tag) of traced requests that are not yet wholly sent."""
         self.pinged = False
 
     # -- the loop ------------------------------------------------------------------------------------------------
@@ -163,6 +165,7 @@ class Agent:
                 crc = crc32c(payload) if payload is not None else 0
             if flags & Flag.TRACE:
                 self.wiring.disks[disk].notes.stamp_named(tag, "2H", time.monotonic_ns())
+                self.traced.append((disk, tag))
             self.machine.request(
                 header, op=op, flags=flags, unit=unit, generation=generation, lba=lba, size_bytes=length,
                 tag=tag, payload_crc=crc,
@@ -183,6 +186,10 @@ class Agent:
             except OSError as error:
                 raise PathLost(f"sending to {self.where()}: {error.strerror}") from error
             self.out = rest_after(self.out, count)
+        if self.traced and not self.out:
+            for disk, tag in self.traced:
+                self.wiring.disks[disk].notes.stamp_named(tag, "3H", time.monotonic_ns())
+            self.traced.clear()
         wanted = select.EPOLLIN | (select.EPOLLOUT if self.out else 0)
         if wanted != self.polled:
             self.poll.modify(self.sock.fileno(), wanted)
@@ -201,7 +208,7 @@ class Agent:
             raise PathLost(f"receiving from {self.where()}: {error.strerror}") from error
         if count == 0:
             raise PathLost(f"{self.where()} closed the path")
-        self.heard_s = time.monotonic()
+        self.heard_ns = time.monotonic_ns()
         if self.filling is not None:
             count = self.fill(count)
         if direct is not None and count > HEADER_BYTES:
@@ -315,7 +322,9 @@ class Agent:
 
     def stamp(self, disk: int, tag: int, times: Iterable[int]) -> None:
         notes = self.wiring.disks[disk].notes
-        notes.stamp_named(tag, "5H", time.monotonic_ns())
+        now_ns = time.monotonic_ns()
+        for stage, at_ns in (("4H", self.heard_ns), ("5H", now_ns), ("6H", now_ns)):
+            notes.stamp_named(tag, stage, at_ns)
         for stage, elapsed_ns in zip(("2S", "3S", "4S", "5S", "6S"), times, strict=False):
             notes.stamp_named(tag, stage, elapsed_ns)
 
@@ -330,7 +339,7 @@ class Agent:
 
     def ping_when_idle(self) -> None:
         """Find a peer that is silent on an idle path; a busy one is watched by TCP_USER_TIMEOUT."""
-        silent_s = time.monotonic() - self.heard_s
+        silent_s = (time.monotonic_ns() - self.heard_ns) / 1e9
         if self.order.version < 2 or silent_s < PING_AFTER_S:
             return
         if self.pinged and silent_s > 2 * PING_AFTER_S:

@@ -123,7 +123,7 @@ class ServerLink:
     def on_capacities(self, event: events.Capacities) -> None:
         """0x01 knows units by number and size only: `NUMBER`, or the order of the DISK blocks."""
         records = [
-            UnitRecord(number, 0, size // 512, UnitFlag(0), bytes(16), "")
+            UnitRecord(number, 0, size // 512, UnitFlag(0), bytes(16), f"number {number}")
             for number, size in enumerate(event.sizes_bytes)
         ]
         self.take_units({disk.index: _at(records, disk.settings.number) for disk in self.disks})

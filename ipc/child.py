@@ -159,6 +159,11 @@ class Child:
         self.ready_fd = -1
 
 
+def name_process(title: str) -> None:
+    """Give the calling process the title that people and checks find it by."""
+    setproctitle(title)
+
+
 def fork_child(
     title: str,
     main: Callable[[Life], int],
@@ -217,7 +222,7 @@ def _live(
         gc.freeze()  # garbage of the parent that holds descriptors must not be collected here
         _close_all_but(keep)
         _speak_through_descriptors()
-        setproctitle(title)
+        name_process(title)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         code = int(main(life))
     except SystemExit as ending:

@@ -45,7 +45,7 @@ WRITE = (
     Message("4S", "SRW > SD", "command and data to the server driver"),
     Message("5S", "SRW", "response into network order"),
     Message("6S", "SRW > N", "response written"),
-    Message("5H", "N > HRW", "response received"),
+    Message("4H", "N > HRW", "response received"),
     Message("6H", "HRW", "response into host order"),
     Message("7H", "HRW > HD > OS", "operation complete"),
 )
@@ -72,9 +72,12 @@ def follow(state_dir: Path, disk: str, op: str, timeout_s: float) -> dict[str, A
 
 def probe(at: Path, followed: Event) -> None:
     """Read a little now and then until something was followed; an idle disk has nothing to show otherwise."""
-    with open_disk(at=at) as disk:
-        while not followed.wait(PROBE_EVERY_S):
-            disk.pread(min(PROBE_BYTES, disk.size_bytes), 0)
+    try:
+        with open_disk(at=at) as disk:
+            while not followed.wait(PROBE_EVERY_S):
+                disk.pread(min(PROBE_BYTES, disk.size_bytes), 0)
+    except OSError:
+        pass  # the disk is gone: whoever waits for the trace is told so
 
 
 def ladder(found: dict[str, Any]) -> str:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ipc.backoff import Backoff
-from ipc.child import Child, Life, fork_child
+from ipc.child import Child, Life, fork_child, name_process
 from ipc.control import ControlServer
 from ipc.counters import CounterTable
 from ipc.exits import Exit
@@ -65,6 +65,7 @@ class Supervisor:
         for number in (SIGTERM, SIGINT):
             self.loop.on_signal(number, self.stop)
         self.loop.on_signal(SIGCHLD, self.reap_children)
+        name_process("nsu: supervisor")
         self.loop.on_signal(SIGHUP, self.pass_on_hup)
         for name in self.roles:
             self.plan.want(name, POLICY)

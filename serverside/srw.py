@@ -292,11 +292,14 @@ class ServerReaderWriter:
             self.send_answers()
 
     def times(self, posted_ns: int) -> tuple[int, ...]:
-        """Nanoseconds since 1S of the messages 2S to 5S, for `nsu trace`."""
-        now_ns = time.monotonic_ns()
+        """Nanoseconds since 1S of the messages 2S to 6S (and a spare), for `nsu trace`.
+
+        An answer can't carry the time at which it was itself sent: 5S and 6S are when it was ready to go.
+        """
         posted = max(0, posted_ns - self.received_ns)
-        done = now_ns - self.received_ns
-        return (posted, posted, done, done)
+        done = time.monotonic_ns() - self.received_ns
+        driven = posted if request.op == Op.WRITE else done  # 4S: Figure 6 posts the write there, Figure 5 is back
+        return (posted, posted, driven, done, done, 0)
 
     def send_answers(self) -> None:
         """Messages 5S and 6S: the responses and the data, in one system call where the kernel takes them all."""

@@ -11,8 +11,8 @@ PLAIN = ["-c", "/dev/null", "-p", "no:cacheprovider", "-p", "tests.conftest"]
 
 SUITES = {
     "passes": "def test_it(): pass",
-    "skips": "import pytest\n@pytest.mark.skip(reason='no such tool')\ndef test_it(): pass",
-    "skips_in_setup": "import pytest\n@pytest.fixture\ndef f(): pytest.skip('no such tool')\ndef test_it(f): pass",
+    "skips": "import pytest\n@pytest.mark.skip(reason='no tool')\ndef test_it(): pass",
+    "skips_in_setup": "import pytest\n@pytest.fixture\ndef f(): pytest.skip('no tool')\ndef test_it(f): pass",
     "skips_whole_file": "import pytest\npytest.importorskip('no_such_module')\ndef test_it(): pass",
     "expected_failure": "import pytest\n@pytest.mark.xfail\ndef test_it(): assert False",
 }

@@ -49,9 +49,7 @@ def _wrong_range(unit: UnitInfo, request: Request) -> Refusal | None:
             "the first more than 0"
         )
     if request.end_bytes > unit.blocks * BLOCK_BYTES:
-        return EINVAL, (
-            f"{unit.name}: {length_bytes} bytes at {offset_bytes} go past the end, at {unit.size_bytes}"
-        )
+        return EINVAL, (f"{unit.name}: {length_bytes} bytes at {offset_bytes} go past the end, at {unit.size_bytes}")
     return None
 
 

@@ -28,9 +28,7 @@ class Intake:
         self.somebody_waits = False
         """A request was told to ask again."""
 
-    def make(
-        self, op: int, offset_bytes: int, length_bytes: int, fua: bool, on_done: OnDone
-    ) -> Request | None:
+    def make(self, op: int, offset_bytes: int, length_bytes: int, fua: bool, on_done: OnDone) -> Request | None:
         """Make a request; None when there is no room now."""
         if op != READ and op != WRITE:
             if self.bare_in_flight >= self._bare_max:

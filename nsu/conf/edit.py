@@ -25,9 +25,7 @@ def find(document: Document, where: Where) -> Block:
     for label in where:
         found = next((block for block in around.blocks if block.label == label), None)
         if found is None:
-            raise ChangeRefused(
-                f"There is no {label}" + (f" in {around.label}." if isinstance(around, Block) else ".")
-            )
+            raise ChangeRefused(f"There is no {label}" + (f" in {around.label}." if isinstance(around, Block) else "."))
         around = found
     assert isinstance(around, Block), "an empty `where` names no block"
     return around
@@ -54,12 +52,10 @@ def add_key(document: Document, where: Where, key: str, value: str) -> Document:
     alike = [entry.line for entry in block.entries if entry.key == key]
     above = [entry.line for entry in block.entries if entry.line < first_block]
     after = max(alike or above or [block.line])
-    neighbour = lines[after - 1] if after != block.line else ""
-    if neighbour:
-        head = neighbour.partition("=")[0]
-        line = f"{indent_of(neighbour)}{key}".ljust(len(head.rstrip()) + 1).ljust(len(head)) + f"= {value}"
+    if after == block.line:
+        line = f"{_body_indent(block, lines)}{key} = {value}"
     else:
-        line = f"{_body_indent(document, block, lines)}{key} = {value}"
+        line = _beside(lines[after - 1], key, value)
     tree = document.tree()
     _put_key(_branch(tree, document, where), f"{after}.001", key, value, line + _line_end(lines))
     return Document.from_tree(tree)
@@ -67,9 +63,7 @@ def add_key(document: Document, where: Where, key: str, value: str) -> Document:
 
 def remove_key(document: Document, where: Where, key: str, value: str | None = None) -> Document:
     """Remove the lines of a key; with `value`, only those with that value."""
-    doomed = [
-        entry for entry in find(document, where).entries if entry.key == key and value in (None, entry.value)
-    ]
+    doomed = [entry for entry in find(document, where).entries if entry.key == key and value in (None, entry.value)]
     if not doomed:
         raise ChangeRefused(f"{where[-1]} has no {key}" + (f" = {value}." if value else "."))
     tree = document.tree()
@@ -93,8 +87,8 @@ def add_block(document: Document, where: Where, label: str, pairs: Pairs) -> Doc
         raise ChangeRefused(f"There is a {label} already.")
     lines = document.text.split("\n")
     after = _place_of(kind, parent, siblings, lines)
-    outer = _body_indent(document, parent, lines) if parent else ""
-    inner = outer + _indent_unit(lines)
+    outer = _body_indent(parent, lines) if parent else ""
+    inner = next((_body_indent(block, lines) for block in siblings if block.kind == kind), outer + _indent_unit(lines))
     tree = document.tree()
     if parent is None and after:
         tree.final_comment.append(carried(f"{after}.001", _line_end(lines)))
@@ -168,17 +162,19 @@ def _end_of(block: Block, lines: Sequence[str]) -> int:
         ]
     )
     column = column_of(lines[block.line - 1])
-    while (
-        end < len(lines)
-        and lines[end].strip()
-        and meaning_of(lines[end]) is None
-        and column_of(lines[end]) > column
-    ):
+    while end < len(lines) and lines[end].strip() and meaning_of(lines[end]) is None and column_of(lines[end]) > column:
         end += 1
     return end
 
 
-def _body_indent(document: Document, block: Block, lines: Sequence[str]) -> str:
+def _beside(neighbour: str, key: str, value: str) -> str:
+    """A key line with its `=` below the neighbour's, if the key is not too long for that."""
+    column = len(neighbour.partition("=")[0])
+    start = indent_of(neighbour) + key
+    return f"{start.ljust(column)}= {value}" if len(start) < column else f"{start} = {value}"
+
+
+def _body_indent(block: Block, lines: Sequence[str]) -> str:
     inside = [entry.line for entry in block.entries] + [inner.line for inner in block.blocks]
     if inside:
         return indent_of(lines[min(inside) - 1])
@@ -186,7 +182,8 @@ def _body_indent(document: Document, block: Block, lines: Sequence[str]) -> str:
 
 
 def _indent_unit(lines: Sequence[str]) -> str:
-    return "\t" if any(line.startswith("\t") and meaning_of(line) for line in lines) else "  "
+    first = next((line for line in lines if indent_of(line) and meaning_of(line)), "")
+    return "\t" if first.startswith("\t") else "  "
 
 
 def _line_end(lines: Sequence[str]) -> str:

@@ -19,9 +19,7 @@ _SOCKET_PATH_BYTES_MOST = 107
 """unix(7): sun_path has 108 bytes, with a zero at the end."""
 
 
-def read_host_role(
-    blocks: Sequence[Block], machine: MachineSettings, findings: Findings
-) -> HostRoleSettings | None:
+def read_host_role(blocks: Sequence[Block], machine: MachineSettings, findings: Findings) -> HostRoleSettings | None:
     """The host role; None when the file has no SERVER."""
     servers = same_kind(blocks, "SERVER")
     if not servers:
@@ -33,9 +31,7 @@ def read_host_role(
     return HostRoleSettings(machine.name, machine.state_dir, entries)
 
 
-def _read_entry(
-    block: Block, machine: MachineSettings, places: dict[Path, str], findings: Findings
-) -> ServerEntry:
+def _read_entry(block: Block, machine: MachineSettings, places: dict[Path, str], findings: Findings) -> ServerEntry:
     reader = BlockReader(block, findings)
     login = reader.one(keys.LOGIN)
     connections = reader.one_or_default(keys.CONNECTIONS)
@@ -88,9 +84,7 @@ def _read_disk(block: Block, place: int, places: dict[Path, str], findings: Find
     owner = f"{block.label} (line {block.line})"
     first = places.setdefault(path, owner)
     if first != owner:
-        findings.error(
-            line, keys.AT.name, f"{path} is where {first} is shown already", "another path: AT = …"
-        )
+        findings.error(line, keys.AT.name, f"{path} is where {first} is shown already", "another path: AT = …")
     _check_at(path, line, findings)
     return DiskSettings(block.name, place if number is None else number.value, show, path)
 
@@ -105,9 +99,7 @@ def _check_at(path: Path, line: int, findings: Findings) -> None:
             f"a path of at most {_SOCKET_PATH_BYTES_MOST} bytes",
         )
     elif os.path.isdir(path):
-        findings.error(
-            line, name, f"{path} is a folder", f"the path of a socket in it, such as {path}/disk.sock"
-        )
+        findings.error(line, name, f"{path} is a folder", f"the path of a socket in it, such as {path}/disk.sock")
     elif folder != RUN_FOLDER and not os.path.isdir(folder):
         findings.error(
             line,

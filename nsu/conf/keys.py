@@ -101,8 +101,7 @@ WEB = Key(
     "MACHINE",
     "WEB",
     values.ADDRESS_PORT,
-    "Address and port of the pages, REST and /metrics. They ask nobody who"
-    " he is: keep them on a loopback address.",
+    "Address and port of the pages, REST and /metrics. They ask nobody who he is: keep them on a loopback address.",
     ("127.0.0.1:10080",),
     default_words="there are none",
 )
@@ -137,8 +136,7 @@ LEVEL = Key(
     "ARRAY",
     "LEVEL",
     values.LEVEL,
-    "How the drives are joined: one after the other (jbod), or striped (raid0)."
-    " Neither survives the loss of a drive.",
+    "How the drives are joined: one after the other (jbod), or striped (raid0). Neither survives the loss of a drive.",
     ("jbod",),
     default="jbod",
     in_use=True,
@@ -147,8 +145,7 @@ DRIVE = Key(
     "ARRAY",
     "DRIVE",
     values.DRIVE,
-    "A drive of the array; their order is part of it. A file with a size is"
-    " made, sparse, when it is not there.",
+    "A drive of the array; their order is part of it. A file with a size is made, sparse, when it is not there.",
     ("/srv/nsu/drive1.img(20GiB)", "/srv/nsu/drive2.img(20GiB)"),
     required=True,
     repeatable=True,
@@ -185,8 +182,7 @@ HOST_SECRET_FILE = Key(
     "HOST",
     "SECRET_FILE",
     values.PATH,
-    "A file of mode 0600 with 64 hexadecimal digits: the secret"
-    " this NSU shares with this host and nobody else.",
+    "A file of mode 0600 with 64 hexadecimal digits: the secret this NSU shares with this host and nobody else.",
     ("/etc/nsu.d/host1.key",),
     default_words="no secret: version 0x01, not protected",
     in_use=True,
@@ -195,8 +191,7 @@ DATA_PORT = Key(
     "HOST",
     "DATA_PORT",
     values.DATA_PORT,
-    "An address and port of this NSU to which the host's data"
-    " connections go, and how many it may have there at once.",
+    "An address and port of this NSU to which the host's data connections go, and how many it may have there at once.",
     ("10.1.1.1:10002(10)", "10.1.2.1:10002(12)"),
     required=True,
     repeatable=True,
@@ -211,9 +206,7 @@ LBA = Key(
     required=True,
 )
 ACCESS = Key("UNIT", "ACCESS", values.ACCESS, "What this host may do.", ("read-write",), default="read-write")
-ZERO = Key(
-    "UNIT", "ZERO", values.YES_NO, "Every block reads as zeros until it is written.", ("yes",), default="no"
-)
+ZERO = Key("UNIT", "ZERO", values.YES_NO, "Every block reads as zeros until it is written.", ("yes",), default="no")
 
 SERVER_ADDRESS = Key(
     "SERVER",

@@ -108,9 +108,7 @@ def _key_line(code: str, subject: str) -> KeyLine | Broken:
     key, _, value = code.partition("=")
     key, value = key.strip(BLANKS), value.strip(BLANKS)
     if not _WORD.fullmatch(key):
-        return Broken(
-            subject, "is not the name of a key", "KEY = value, with a key of letters and underscores"
-        )
+        return Broken(subject, "is not the name of a key", "KEY = value, with a key of letters and underscores")
     if not value:
         return Broken(key, "has no value", f"{key} = value, or leave the line out")
     if "\t" in value:

@@ -72,9 +72,7 @@ def read_text(path: Path) -> str:
         findings.error(_WHOLE_FILE, "file", f"cannot be read ({error.strerror})", "name a file with -c")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        findings.error(
-            line, "text", f"the byte 0x{content[error.start]:02x} is not UTF-8", "save the file as UTF-8"
-        )
+        findings.error(line, "text", f"the byte 0x{content[error.start]:02x} is not UTF-8", "save the file as UTF-8")
     findings.raise_if_any()
     return text
 
@@ -106,22 +104,16 @@ def _read_machine(blocks: Sequence[Block], findings: Findings) -> MachineSetting
     web = reader.one(keys.WEB)
     if web is not None and not ip_address(web.value[0]).is_loopback:
         findings.warn(f"WEB = {web.value[0]} can be reached from other machines, and asks nobody who he is.")
-    return MachineSettings(
-        blocks[0].name, reader.one_or_default(keys.STATE), None if web is None else web.value
-    )
+    return MachineSettings(blocks[0].name, reader.one_or_default(keys.STATE), None if web is None else web.value)
 
 
 def _check_once(blocks: Sequence[Block], findings: Findings) -> None:
     for kind in (kind for kind in keys.BLOCKS if kind.once):
         for again in same_kind(blocks, kind.name)[1:]:
-            findings.error(
-                again.line, kind.name, f"is the second {kind.name} of the file", "one is all there can be"
-            )
+            findings.error(again.line, kind.name, f"is the second {kind.name} of the file", "one is all there can be")
 
 
 def _fingerprint(*settings: MachineSettings | ServerSettings | HostRoleSettings | None) -> str:
     plain = [None if one is None else asdict(one) for one in settings]
-    text = json.dumps(
-        plain, sort_keys=True, default=lambda value: value.hex() if isinstance(value, bytes) else str(value)
-    )
+    text = json.dumps(plain, default=lambda value: value.hex() if isinstance(value, bytes) else str(value))
     return hashlib.sha256(text.encode()).hexdigest()

@@ -90,9 +90,7 @@ class BlockReader:
             # A slip in a required key's name is one error, not two.
             if key.required and key.name not in meant:
                 wrong = f"is missing in {self.block.label}"
-                self._findings.error(
-                    self.block.line, key.name, wrong, f"{key.name} = {key.example[0]}, for example"
-                )
+                self._findings.error(self.block.line, key.name, wrong, f"{key.name} = {key.example[0]}, for example")
 
     def _check_once(self, key: Key[object]) -> None:
         entries = [entry for entry in self.block.entries if entry.key == key.name]

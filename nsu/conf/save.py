@@ -32,9 +32,7 @@ _NEW_FILE_MODE = 0o644
 """The file holds no secrets: those are in files of their own."""
 
 
-def change_file(
-    path: Path, change: Change, *, resolve: Resolve = resolve_by_system
-) -> Loaded:
+def change_file(path: Path, change: Change, *, resolve: Resolve = resolve_by_system) -> Loaded:
     """Read the file, make a change (`edit.py`), check the result and save it; returns what now holds.
 
     Raises `ConfErrors` when the result is bad, `ChangeRefused` when the change cannot be made.
@@ -69,9 +67,7 @@ def _replace(path: Path, old: str | None, text: str, resolve: Resolve) -> Loaded
     real = path.resolve()
     if old is not None and old.strip():
         if _has_role(old) and not _has_role(text):
-            raise ChangeRefused(
-                f"This would leave {path} without any role; remove the file if that is what you want."
-            )
+            raise ChangeRefused(f"This would leave {path} without any role; remove the file if that is what you want.")
         _write(backup_of(path), old, like=real)
     _write(real, text, like=real)
     return loaded

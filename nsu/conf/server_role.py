@@ -169,9 +169,7 @@ class _ServerReader:
             resolved = self._resolve(block.name)
         if not resolved:
             # A warning: when the name service is down at start, the other hosts are served all the same.
-            self._findings.warn(
-                f"{block.label} cannot come in: its name does not resolve now, and it has no ADDRESS."
-            )
+            self._findings.warn(f"{block.label} cannot come in: its name does not resolve now, and it has no ADDRESS.")
         return resolved
 
     def _unit(self, block: Block, host: Block, protected: bool) -> PartitionSettings | None:
@@ -181,9 +179,7 @@ class _ServerReader:
         lba = reader.one(keys.LBA)
         if lba is None:
             return None
-        unit = PartitionSettings(
-            block.name, lba.value.array, lba.value.first_lba, lba.value.last_lba, read_only, zero
-        )
+        unit = PartitionSettings(block.name, lba.value.array, lba.value.first_lba, lba.value.last_lba, read_only, zero)
         if not protected and unit.blocks > V1_BLOCKS_MOST:
             self._findings.error(
                 lba.line,

@@ -156,6 +156,5 @@ def check_secrets(hosts: Sequence[HostSettings], findings: Findings) -> None:
             other = known.setdefault(host.secret, host)
             if other is not host:
                 findings.warn(
-                    f"HOST {host.name} and HOST {other.name} have the same secret: each can log in as the"
-                    " other."
+                    f"HOST {host.name} and HOST {other.name} have the same secret: each can log in as the other."
                 )

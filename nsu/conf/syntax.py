@@ -190,9 +190,7 @@ class _Arranger:
         level = self._levels[-1]
         node = level.node
         if node is self._root:
-            self._refuse(
-                number, meaning.key, "stands outside any block", "indent it below the block it belongs to"
-            )
+            self._refuse(number, meaning.key, "stands outside any block", "indent it below the block it belongs to")
             node = self._newest
         else:
             self._fits(number, meaning.key, column)

@@ -201,9 +201,7 @@ YES_NO = ValueType("yes or no", "yes or no", _read_yes_no)
 ADDRESS = ValueType("address", "a numeric address, such as 10.1.1.1 or fe80::1", _read_address)
 REACHABLE_ADDRESS = ValueType("address", ADDRESS.right, _read_reachable_address)
 PORT = ValueType("port", "a port from 1 to 65535", _read_port)
-ADDRESS_PORT = ValueType(
-    "address:port", "ADDRESS:PORT, such as 127.0.0.1:10080 or [::1]:10080", _read_host_port
-)
+ADDRESS_PORT = ValueType("address:port", "ADDRESS:PORT, such as 127.0.0.1:10080 or [::1]:10080", _read_host_port)
 DATA_PORT = ValueType(
     "data port",
     "ADDRESS:PORT(CONNECTIONS), such as 10.1.1.1:10002(10) or [fe80::1]:10002(10),"
@@ -215,9 +213,7 @@ CONNECTIONS = ValueType(
     f"a number from 1 to {CONNECTIONS_MOST}",
     lambda text: _read_number(text, 1, CONNECTIONS_MOST, "a number of connections"),
 )
-NUMBER = ValueType(
-    "number", "a number from 0 to 99", lambda text: _read_number(text, 0, 99, "a unit's number")
-)
+NUMBER = ValueType("number", "a number from 0 to 99", lambda text: _read_number(text, 0, 99, "a unit's number"))
 DRIVE = ValueType(
     "drive",
     "a block device or file, such as /dev/sdb, or a file with its size, such as /srv/nsu/drive1.img(20GiB)",

@@ -112,7 +112,7 @@ def test_a_bit_changed_on_the_way_up_fails_on_the_transcript(mask: int) -> None:
 
 
 def test_the_stripped_bit_is_refused_by_the_transcript_and_nothing_else() -> None:
-    """The planted man in the middle, with the transcript blinded to the masks, would succeed."""
+    """The same reply opens the server that really offered what the host saw; only the mask differs."""
     server, host = a_server(0x6), a_host()
     host.receive(changed(server.data_to_send(), zn_version=0x2))
     reply = host.data_to_send()

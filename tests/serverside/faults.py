@@ -104,7 +104,7 @@ def memory_array(drives: Sequence[Drive], level: str = "jbod", stripe_bytes: int
     return open_array(ArraySettings("unit0", level, named, stripe_bytes=stripe_bytes), drives)
 
 
-def until_cut(act: Callable[[], None]) -> bool:
+def until_cut(act: Callable[[], object]) -> bool:
     """Do it; tell whether the power went meanwhile."""
     try:
         act()

@@ -12,7 +12,7 @@ from array import array
 from dataclasses import dataclass
 
 
-class Broken(AssertionError):
+class BrokenWordError(AssertionError):
     """The disk has broken its word."""
 
 
@@ -45,15 +45,15 @@ class History:
 
     def write_done(self, write: Write, *, acked: bool, fua: bool) -> None:
         if write.is_done:
-            raise Broken(f"write {write.version} ended twice")
+            raise BrokenWordError(f"write {write.version} ended twice")
         write.is_done = True
         write.is_acked = acked
         if not acked:
             return
         if min(self.stored[write.first : write.end]) < write.version:
-            raise Broken(f"write {write.version} was acknowledged, but is not whole on the server")
+            raise BrokenWordError(f"write {write.version} was acknowledged, but is not whole on the server")
         if fua and min(self.durable[write.first : write.end]) < write.version:
-            raise Broken(f"write {write.version} with FUA was acknowledged, but is not durable")
+            raise BrokenWordError(f"write {write.version} with FUA was acknowledged, but is not durable")
         self._raise_floor(write.first, [write.version] * (write.end - write.first))
 
     def read_submitted(self, first: int, end: int) -> "array[int]":
@@ -63,11 +63,11 @@ class History:
         newest = len(self.writes)
         for block, (low, version) in enumerate(zip(floor, versions, strict=True), first):
             if version < low:
-                raise Broken(f"block {block} read as {version}, after {low} was acknowledged or seen")
+                raise BrokenWordError(f"block {block} read as {version}, after {low} was acknowledged or seen")
             if version > newest:
-                raise Broken(f"block {block} read as {version:#x}, which nobody wrote")
+                raise BrokenWordError(f"block {block} read as {version:#x}, which nobody wrote")
             if version and not self.writes[version - 1].first <= block < self.writes[version - 1].end:
-                raise Broken(f"block {block} read as {version}, which was written elsewhere")
+                raise BrokenWordError(f"block {block} read as {version}, which was written elsewhere")
         self._raise_floor(first, versions)
 
     def flush_submitted(self) -> int:
@@ -78,16 +78,16 @@ class History:
             if write.version > newest_covered:
                 continue
             if not write.is_done:
-                raise Broken(f"a FLUSH ended before write {write.version}, which is older")
+                raise BrokenWordError(f"a FLUSH ended before write {write.version}, which is older")
             if write.is_acked and min(self.durable[write.first : write.end]) < write.version:
-                raise Broken(f"a FLUSH ended, but the older write {write.version} is not durable")
+                raise BrokenWordError(f"a FLUSH ended, but the older write {write.version} is not durable")
         self.not_flushed = [write for write in self.not_flushed if write.version > newest_covered]
 
     def ended(self) -> None:
         """All is quiet: nobody was forgotten, and what the server holds is what a read may give."""
         for write in self.writes:
             if not write.is_done:
-                raise Broken(f"write {write.version} never ended")
+                raise BrokenWordError(f"write {write.version} never ended")
         self.read_done(0, self.floor, self.stored.tolist())
 
     def _raise_floor(self, first: int, versions: list[int]) -> None:

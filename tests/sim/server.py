@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from errno import EIO, ESHUTDOWN, ESTALE
 
 from hostside.driver.notes import Notes
-from hostside.driver.unit import BLOCK_BYTES
 from hostside.packets import COMMAND, REPORT, Report
 from ipc.buffers import BufferPool
+from protocol.limits import BLOCK_BYTES
 from protocol.ops import Flag, Op
 
 Command = tuple[int, int, int, int, int, int, int, int, int, int]

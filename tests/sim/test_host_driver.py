@@ -1,4 +1,4 @@
-"""Proves that the host driver keeps its word (no stale, lost or early block) through any losses; and that we would see."""
+"""Proves that the host driver keeps its word, whatever is lost on the way, and that we would see if it did not."""
 
 from collections.abc import Callable
 
@@ -8,11 +8,10 @@ from hostside.driver.driver import HostDriver
 from hostside.driver.flushes import Flushes
 from hostside.driver.ranges import RangeLock
 from hostside.driver.request import Request
-from hostside.driver.tags import TagTable
 from hostside.packets import Report
 from tests.sim.world import World
 
-SEEDS = 150
+SEEDS = 300
 SEEDS_TO_FIND_A_BUG = 1000
 
 
@@ -63,6 +62,8 @@ class RetryBeforeLost(HostDriver):
 
 class EagerFlushes(Flushes):
     def take_drained(self) -> list[Request]:
+        if self._wire:
+            return []
         for epoch in self._closed:
             self._wire += epoch.flushes
         self._closed.clear()
@@ -94,7 +95,6 @@ def no_range_lock(**arguments: object) -> HostDriver:
     return driver
 
 
-
 class NoAttempts(HostDriver):
     """Believes a late report for a former use of the tag's index."""
 
@@ -103,9 +103,7 @@ class NoAttempts(HostDriver):
         super()._start(request)
 
 
-@pytest.mark.parametrize(
-    "make_driver", [EarlyReport, RetryBeforeLost, flush_without_drain, no_range_lock, NoAttempts]
-)
+@pytest.mark.parametrize("make_driver", [EarlyReport, RetryBeforeLost, flush_without_drain, no_range_lock, NoAttempts])
 def test_planted_bug_is_found(make_driver: Callable[..., HostDriver]) -> None:
     for seed in range(SEEDS_TO_FIND_A_BUG):
         try:

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from hostside.driver.driver import HostDriver
 from hostside.driver.notes import Notes
 from hostside.driver.request import Request
-from hostside.driver.unit import BLOCK_BYTES, UnitFlag, UnitInfo
+from hostside.driver.unit import UnitFlag, UnitInfo
 from hostside.packets import Report
 from ipc.buffers import BufferPool
+from protocol.limits import BLOCK_BYTES
 from protocol.ops import Op
-from tests.sim.history import Broken, History, Write
+from tests.sim.history import BrokenWordError, History, Write
 from tests.sim.server import Agents, Server, fill
 
 BLOCKS = 2048
@@ -42,9 +43,7 @@ class World:
         self.fault_rate = chance.choice([0.0, 0.03, 0.1])
         self.in_flight = 0
         self.zeros: list[Write] = []
-        self.unit = UnitInfo(
-            number=3, name="sim", blocks=BLOCKS, generation=1, flags=ALL_FLAGS, version=version
-        )
+        self.unit = UnitInfo(number=3, name="sim", blocks=BLOCKS, generation=1, flags=ALL_FLAGS, version=version)
         self.driver = make_driver(
             unit=self.unit, pool=self.pool, notes=self.notes, disk_index=0, tags_max=self.tags_max,
             clock=lambda: self.now_s, fail_after_s=chance.choice([None, None, 2.0]),
@@ -61,9 +60,9 @@ class World:
                 break
             self.work()
         if self.in_flight or not self.driver.idle:
-            raise Broken(f"{self.in_flight} requests never ended")
+            raise BrokenWordError(f"{self.in_flight} requests never ended")
         if self.pool.free_count != SLOTS:
-            raise Broken(f"{SLOTS - self.pool.free_count} slots never came back")
+            raise BrokenWordError(f"{SLOTS - self.pool.free_count} slots never came back")
         self.history.ended()
 
     def step(self, fault_rate: float) -> None:
@@ -120,9 +119,7 @@ class World:
             on_done(request)
             self.driver.release(request)
 
-        return self.driver.request(
-            op, first * BLOCK_BYTES, (end - first) * BLOCK_BYTES, fua=fua, on_done=on_done_once
-        )
+        return self.driver.request(op, first * BLOCK_BYTES, (end - first) * BLOCK_BYTES, fua=fua, on_done=on_done_once)
 
     def submit(self, request: Request) -> None:
         self.in_flight += 1
@@ -131,14 +128,14 @@ class World:
     def submit_write(self) -> None:
         first, end = self.some_range()
         fua = self.chance.random() < 0.1
-        request = self.make(Op.WRITE, first, end, lambda r: done(r), fua=fua)
-        if request is None:
-            return
-        write = self.history.write_submitted(first, end)
 
         def done(request: Request) -> None:
             self.history.write_done(write, acked=request.status == 0, fua=fua)
 
+        request = self.make(Op.WRITE, first, end, done, fua=fua)
+        if request is None:
+            return
+        write = self.history.write_submitted(first, end)
         for view in request.views:
             fill(view, [write.version] * (len(view) // BLOCK_BYTES))
         self.submit(request)
@@ -148,16 +145,16 @@ class World:
             return
         first, end = self.some_range()
         op = self.chance.choice([Op.TRIM, Op.WRITE_ZEROES])
-        request = self.make(op, first, end, lambda r: done(r))
-        if request is None:
-            return
-        write = self.history.write_submitted(first, end)
-        self.zeros.append(write)
 
         def done(request: Request) -> None:
             self.zeros.remove(write)
             self.history.write_done(write, acked=request.status == 0, fua=False)
 
+        request = self.make(op, first, end, done)
+        if request is None:
+            return
+        write = self.history.write_submitted(first, end)
+        self.zeros.append(write)
         self.submit(request)
 
     def zeros_at(self, block: int) -> int:
@@ -221,9 +218,7 @@ class World:
             self.tell_unit()
 
     def tell_unit(self) -> None:
-        self.agents.report(
-            Report.UNIT, 0, 0, credits=ALL_FLAGS, value=BLOCKS, spare=self.server.generation
-        )
+        self.agents.report(Report.UNIT, 0, 0, credits=ALL_FLAGS, value=BLOCKS, spare=self.server.generation)
 
     def shut_down(self) -> None:
         line = self.agents.alive(self.chance.randrange(len(self.incarnations)))

@@ -25,7 +25,8 @@ import socket
 import struct
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -217,6 +218,15 @@ class DataSocket(Wire):
         return answer, self.receive(length_bytes) if answer.status == 0 else b""
 
 
+@contextmanager
+def _closed_unless_good(wire: Wire) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        wire.close()
+        raise
+
+
 @dataclass
 class Session:
     """A host that has run the whole of Appendix D: one configuration socket, some data sockets."""
@@ -229,8 +239,9 @@ class Session:
     def open_data(self, index: int = 0) -> DataSocket:
         """One more data socket on that data port, logged in."""
         data = DataSocket(self.dataports[index].address, self.dataports[index].port, source=self.source)
-        answer = data.login(self.config.challenge)
-        assert answer.status == 0, answer
+        with _closed_unless_good(data):
+            answer = data.login(self.config.challenge)
+            assert answer.status == 0, answer
         return data
 
     def close(self) -> None:
@@ -249,10 +260,11 @@ class Session:
 def log_in(address: str, config_port: int, *, source_address: str = "") -> Session:
     """Steps 1 to 11."""
     config = ConfigSocket(address, config_port, source=(source_address, 0))
-    config.greet()
-    answer = config.answer()
-    assert answer.status == 0, answer
-    return Session(config, config.capacities(), config.dataports(), (source_address, 0))
+    with _closed_unless_good(config):
+        config.greet()
+        answer = config.answer()
+        assert answer.status == 0, answer
+        return Session(config, config.capacities(), config.dataports(), (source_address, 0))
 
 
 def from_privileged_port(address: str, config_port: int, *, source_address: str = "") -> ConfigSocket:

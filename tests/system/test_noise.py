@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, Verbosity, given, settings
 from hypothesis import strategies as st
 
 from tests.harness import ServerUnderTest, spawn_server
@@ -209,10 +209,8 @@ def settled(pid: int, expected: State, timeout_s: float) -> State:
 
 
 @pytest.fixture
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerUnderTest]:
-    with spawn_server(
-        tmp_path_factory.mktemp("nsu"), v1_hosts=(HOST, OTHER_HOST), connections_max=4, units={"unit_1": 4096}
-    ) as running:
+def server() -> Iterator[ServerUnderTest]:
+    with spawn_server(v1_hosts=(HOST, OTHER_HOST), connections_max=4, units={"unit_1": 4096}) as running:
         yield running
 
 
@@ -225,11 +223,16 @@ def make_noise(maker: Noisemaker, inputs: int) -> None:
         deadline=None,
         database=None,
         suppress_health_check=list(HealthCheck),
+        verbosity=Verbosity.quiet,  # of all the inputs of an example, the one that failed is named below
     )
     @given(st.lists(bad_inputs, min_size=INPUTS_PER_EXAMPLE, max_size=INPUTS_PER_EXAMPLE))
     def say_them(batch: list[BadInput]) -> None:
         for bad in batch:
-            maker.say(bad)
+            try:
+                maker.say(bad)
+            except Exception as error:
+                error.add_note(f"after {sum(maker.said.values())} inputs, at {bad}")
+                raise
 
     say_them()
 

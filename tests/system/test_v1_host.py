@@ -11,7 +11,6 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 
@@ -39,7 +38,7 @@ pytestmark = pytest.mark.system
 HOST, OTHER_HOST = "127.0.0.1", "127.0.0.3"
 BLOCKS = 4096
 CONNECTIONS_MAX = 4
-EINVAL, ENXIO = 22, 6
+EINVAL, ENXIO, EROFS = 22, 6, 30
 KIB = 1024
 
 HANDSHAKE_TIMEOUT_S = 5.0
@@ -47,13 +46,20 @@ PROMPT_S = 1.0
 """What is not a matter of a timer happens within this, on a busy machine too."""
 
 
+UNITS = {"unit_1": BLOCKS, "unit_2": 1, "unit_3": 8}
+
+CHANGE_SEEN_S = 5.0
+"""A changed nsu.conf is seen by looking at it now and then."""
+
+
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerUnderTest]:
+def server() -> Iterator[ServerUnderTest]:
     with spawn_server(
-        tmp_path_factory.mktemp("nsu"),
         v1_hosts=(HOST, OTHER_HOST),
         connections_max=CONNECTIONS_MAX,
-        units={"unit_1": BLOCKS, "unit_2": 1},
+        units=UNITS,
+        read_only=["unit_3"],
+        shared_port=True,
     ) as running:
         yield running
 
@@ -112,9 +118,8 @@ def test_steps_3_to_11_tell_the_host_what_is_its_own(server: ServerUnderTest) ->
     with greeted(server) as config:
         assert config.answer().status == 0
         cookie = config.starttime()
-        assert config.capacities() == [BLOCKS * BLOCK_BYTES, 1 * BLOCK_BYTES]
-        ports = config.dataports()
-        assert [port.max_connections for port in ports] == [CONNECTIONS_MAX] * len(ports) != []
+        assert config.capacities() == [blocks * BLOCK_BYTES for blocks in UNITS.values()]
+        assert config.dataports() == [(*server.data_ports[0], CONNECTIONS_MAX)]
         assert config.starttime() == cookie
     with greeted(server) as again:
         assert again.answer().status == 0
@@ -131,14 +136,12 @@ def test_what_is_written_is_read(data: DataSocket, length_bytes: int) -> None:
     assert read_back == payload
 
 
-def test_data_sockets_and_data_ports_lead_to_the_same_units(session: Session) -> None:
-    """Note 1: each data port is capable of handling I/O requests for any unit."""
+def test_note_1_every_data_socket_leads_to_every_unit(session: Session) -> None:
     payload = os.urandom(BLOCK_BYTES)
-    with session.open_data(0) as writer:
-        assert writer.write(1, 0, payload).status == 0
-    for index in range(len(session.dataports)):
-        with session.open_data(index) as reader:
-            assert reader.read(1, 0, BLOCK_BYTES)[1] == payload
+    with session.open_data() as writer, session.open_data() as reader:
+        for zlun in (0, 1):
+            assert writer.write(zlun, 0, payload).status == 0
+            assert reader.read(zlun, 0, BLOCK_BYTES)[1] == payload
 
 
 def test_a_request_may_come_in_pieces_or_behind_another(data: DataSocket) -> None:
@@ -161,6 +164,24 @@ def test_note_2_closing_the_configuration_socket_closes_the_data_sockets(server:
         session.close()
         assert first.until_closed(PROMPT_S) == b""
         assert second.until_closed(PROMPT_S) == b""
+
+
+def test_note_3_a_changed_file_cuts_off_exactly_the_hosts_whose_units_changed() -> None:
+    with spawn_server(v1_hosts=(HOST, OTHER_HOST), units={"unit_1": 8, "unit_2": 8}) as server:
+        with log_in(HOST, server.config_port, source_address=HOST) as session, session.open_data() as data:
+            cookie = session.config.starttime()
+            bystander = Neighbour(log_in(HOST, server.config_port, source_address=OTHER_HOST), blocks=8)
+            try:
+                server.nsu.hosts[0].units[1].last_lba -= 3
+                server.rewrite()
+                assert session.config.until_closed(CHANGE_SEEN_S) == b""
+                assert data.until_closed(PROMPT_S) == b""
+                bystander.check_undisturbed(slowest_s=PROMPT_S)
+            finally:
+                bystander.close()
+        with log_in(HOST, server.config_port, source_address=HOST) as session:
+            assert session.capacities_bytes == [8 * BLOCK_BYTES, 5 * BLOCK_BYTES]
+            assert session.config.starttime() != cookie, "the configuration has changed, the cookie has not"
 
 
 # --- who is not let in ---
@@ -278,11 +299,9 @@ def seconds_until_closed(
     return closed_after_s
 
 
-def test_step_13_one_connection_too_many_is_refused_and_a_freed_place_is_given_again(
-    tmp_path: Path,
-) -> None:
+def test_step_13_one_connection_too_many_is_refused_and_a_freed_place_is_given_again() -> None:
     # A server of its own: where another host shares the data port, "too many" can't be told at connect.
-    with spawn_server(tmp_path, v1_hosts=(HOST,), connections_max=2, units={"unit_1": 8}) as server:
+    with spawn_server(v1_hosts=(HOST,), connections_max=2, units={"unit_1": 8}) as server:
         with log_in(HOST, server.config_port, source_address=HOST) as session:
             with session.open_data(), session.open_data() as second:
                 refused_within(session, PROMPT_S)
@@ -328,8 +347,8 @@ def test_where_hosts_share_a_port_one_too_many_is_closed_without_a_byte(
     accepted_within(session, PROMPT_S).close()
 
 
-def test_step_1_an_unprivileged_port_is_closed_without_a_byte(tmp_path: Path) -> None:
-    with spawn_server(tmp_path, v1_hosts=(HOST,), privileged_port=True, units={"unit_1": 8}) as server:
+def test_step_1_an_unprivileged_port_is_closed_without_a_byte() -> None:
+    with spawn_server(v1_hosts=(HOST,), privileged_port=True, units={"unit_1": 8}) as server:
         with ConfigSocket(HOST, server.config_port, source=(HOST, 0)) as config:
             assert config.until_closed(PROMPT_S) == b""
         try:
@@ -348,8 +367,9 @@ WELL_FRAMED: dict[str, tuple[Message, bytes, int]] = {
     "read from beyond": (Message(op=OP_READ, lba_lo=BLOCKS, reqsz_lo=512), b"", EINVAL),
     "read at the highest LBA": (Message(op=OP_READ, lba_lo=0xFFFFFFFF, reqsz_lo=512), b"", EINVAL),
     "write past the end": (Message(op=OP_WRITE, lba_lo=BLOCKS - 1, reqsz_lo=1024), bytes(1024), EINVAL),
-    "read of no unit": (Message(op=OP_READ, zlun=2, reqsz_lo=512), b"", ENXIO),
+    "read of no unit": (Message(op=OP_READ, zlun=3, reqsz_lo=512), b"", ENXIO),
     "write to no unit": (Message(op=OP_WRITE, zlun=0xFFFFFFFF, reqsz_lo=512), bytes(512), ENXIO),
+    "write to a read-only unit": (Message(op=OP_WRITE, zlun=2, reqsz_lo=512), bytes(512), EROFS),
     "read over 128 KiB": (Message(op=OP_READ, reqsz_lo=128 * KIB + 512), b"", EINVAL),
     "read of 4 GiB less a block": (Message(op=OP_READ, reqsz_lo=0xFFFFFE00), b"", EINVAL),
     "write over 128 KiB": (Message(op=OP_WRITE, reqsz_lo=128 * KIB + 512), bytes(128 * KIB + 512), EINVAL),

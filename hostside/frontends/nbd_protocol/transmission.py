@@ -157,7 +157,7 @@ class Transmission:
             self._transaction = ChunkedRead(self.account, cookie, offset_bytes, length_bytes, False)
         else:
             self._transaction = GatheredRead(
-                self, cookie, offset_bytes, length_bytes, structured=self.account.structured
+                self.account, cookie, offset_bytes, length_bytes, structured=self.account.structured
             )
 
     def _take_write(

@@ -1,5 +1,6 @@
 """Proves each type of value: what it takes, what it gives, what it refuses; and that no text makes it raise else."""
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +97,5 @@ digits_and_signs = st.text(alphabet="0123456789.:()[],/ abfKMGiBs\u0663%-", max_
 @given(st.one_of(st.text(max_size=40).filter(str.isprintable), digits_and_signs))
 def test_nothing_but_value_wrong_is_ever_raised(text: str) -> None:
     for key in KEYS:
-        try:
+        with contextlib.suppress(ValueWrong):
             key.type.read(text)
-        except ValueWrong as error:
-            assert error.wrong

@@ -1,7 +1,8 @@
-"""The conformance suite of arrays: every level, over drive counts, sizes and stripe sizes, against plain bytes.
+"""The conformance suite of arrays: every level, over drive counts, sizes and stripe sizes, against plain
+bytes.
 
-Proved: an array is one range of bytes, each on exactly one place of one drive; reading, writing, zeroing and trimming
-touch what they name and nothing else; a flush reaches every drive.
+Proved: an array is one range of bytes, each on exactly one place of one drive; reading, writing, zeroing and
+trimming touch what they name and nothing else; a flush reaches every drive.
 """
 
 import pytest
@@ -50,9 +51,7 @@ def test_spans_cover_the_same_bytes_with_one_piece_for_each_drive(data: st.DataO
     spans = array.spans(offset_bytes, length_bytes)
     assert len({span.drive_index for span in spans}) == len(spans)
     covered = sorted(place for span in spans for place in places_of(span))
-    assert covered == sorted(
-        p for extent in array.extents(offset_bytes, length_bytes) for p in places_of(extent)
-    )
+    assert covered == sorted(p for extent in array.extents(offset_bytes, length_bytes) for p in places_of(extent))
 
 
 def places_of(extent: tuple[int, int, int]) -> list[tuple[int, int]]:

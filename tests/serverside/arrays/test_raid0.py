@@ -1,4 +1,4 @@
-"""Proved by examples that a person can check: raid0 deals stripes round the drives, as long as the smallest lasts."""
+"""Proved by examples that a person can check: raid0 deals stripes round, as long as the smallest lasts."""
 
 from serverside.arrays.base import Extent
 from tests.serverside.faults import MemoryDrive, memory_array

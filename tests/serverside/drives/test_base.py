@@ -1,11 +1,12 @@
 """Proved, on real descriptors that fail: what each error of a drive costs, and whom.
 
-/dev/full refuses every write with ENOSPC and has no fsync; a descriptor that is only read from refuses writes with
-EBADF. So the errors are the kernel's own.
+/dev/full refuses every write with ENOSPC and has no fsync; a descriptor that is only read from refuses writes
+with EBADF. So the errors are the kernel's own.
 """
 
 import errno
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,16 +18,20 @@ from serverside.drives.health import DriveHealth
 DATA = memoryview(b"d" * 4096)
 
 
-def drive_on(
-    path: str | Path, health: DriveHealth, flags: int = os.O_RDWR, size_bytes: int = 8192
-) -> FileDrive:
+def drive_on(path: str | Path, health: DriveHealth, flags: int = os.O_RDWR, size_bytes: int = 8192) -> FileDrive:
     return FileDrive(Path(path), os.open(path, flags), size_bytes, health, 0)
 
 
+def no_room(_fd: int, _views: list[memoryview], _offset_bytes: int, _flags: int = 0) -> int:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
 @pytest.mark.parametrize("durable", [False, True])
-def test_no_room_concerns_one_request_only(durable: bool) -> None:
+def test_no_room_concerns_one_request_only(durable: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     health = DriveHealth(1)
     drive = drive_on("/dev/full", health)
+    if durable:  # which /dev/full does not know
+        monkeypatch.setattr(os, "pwritev", no_room)
     with pytest.raises(DriveError, match="/dev/full has no room") as caught:
         drive.write_from(DATA, 0, durable)
     assert caught.value.errno == errno.ENOSPC
@@ -43,9 +48,7 @@ def test_no_room_only_when_syncing_fails_the_drive(tmp_path: Path, monkeypatch: 
 
     def thin(fd: int, views: list[memoryview], offset_bytes: int, flags: int = 0) -> int:
         # A file system on thin storage: the cache takes the data, the storage below does not.
-        if flags & os.RWF_DSYNC:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        return plain(fd, views, offset_bytes, flags)
+        return no_room(fd, views, offset_bytes) if flags & os.RWF_DSYNC else plain(fd, views, offset_bytes, flags)
 
     monkeypatch.setattr(os, "pwritev", thin)
     with pytest.raises(DriveError, match="has failed"):
@@ -59,9 +62,7 @@ def test_a_write_error_fails_the_drive_for_good(tmp_path: Path) -> None:
     path.write_bytes(bytes(8192))
     health = DriveHealth(1)
     drive = drive_on(path, health, os.O_RDONLY)
-    with pytest.raises(
-        DriveError, match=r"has failed: a write at byte 4096 failed, .*it stays failed"
-    ) as caught:
+    with pytest.raises(DriveError, match=r"has failed: a write at byte 4096 failed, .*it stays failed") as caught:
         drive.write_from(DATA, 4096)
     assert caught.value.errno == errno.EIO
     assert health.errno(0) == errno.EBADF
@@ -80,17 +81,16 @@ def test_a_sync_error_fails_the_drive_for_good_and_is_never_asked_again() -> Non
 
 
 def check_every_operation_refuses(drive: FileDrive) -> None:
-    for act in (
+    acts: list[Callable[[], None]] = [
         lambda: drive.read_into(memoryview(bytearray(512)), 0),
         lambda: drive.write_from(DATA, 0),
         lambda: drive.write_from(DATA, 0, True),
         drive.flush,
         lambda: drive.trim(0, 512),
         lambda: drive.write_zeroes(0, 512, True),
-    ):
-        with pytest.raises(
-            DriveError, match=f"{drive.name} has failed: .*; it stays failed until replaced"
-        ) as caught:
+    ]
+    for act in acts:
+        with pytest.raises(DriveError, match=f"{drive.name} has failed: .*; it stays failed until replaced") as caught:
             act()
         assert caught.value.errno == errno.EIO
 

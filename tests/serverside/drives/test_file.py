@@ -34,16 +34,14 @@ def test_an_absent_file_is_made_sparse_at_its_size(tmp_path: Path) -> None:
 
 
 def test_an_absent_file_without_a_size_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DriveError, match="No such file.*give its size") as caught:
+    with pytest.raises(DriveError, match=r"No such file.*give its size") as caught:
         open_file(tmp_path / "absent")
     assert caught.value.errno == errno.ENOENT
     assert list(tmp_path.iterdir()) == []
 
 
 def test_an_absent_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(
-        DriveError, match=f"{tmp_path}/no/drive.img can't be opened.*to be made with 4096 bytes"
-    ):
+    with pytest.raises(DriveError, match=f"{tmp_path}/no/drive.img can't be opened.*to be made with 4096 bytes"):
         open_file(tmp_path / "no" / "drive.img", 4096)
 
 
