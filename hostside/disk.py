@@ -62,6 +62,8 @@ class DiskProcess:
     def run(self) -> Exit:
         """Serve until SIGTERM, or STOP from the host process, and all that is in flight is done."""
         self.loop.on_signal(15, self.stop)
+        if self.life.stop_asked:
+            self.loop.call_later(0, self.stop)  # SIGTERM came before the loop could hear it
         self.beat()
         self.life.ready()
         self.loop.run()

@@ -49,6 +49,8 @@ class HostProcess:
         self.loop.on_signal(SIGHUP, lambda: None)
         for link in self.links:
             link.start()
+        if self.life.stop_asked:
+            self.loop.call_later(0, self.stop)  # SIGTERM came before the loop could hear it
         self.life.ready()
         self.look()
         self.loop.run()

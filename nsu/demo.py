@@ -285,17 +285,20 @@ def sha256(path: Path) -> str:
 
 
 def free_ports(count: int) -> list[int]:
-    """Give TCP ports that are free on every demo network at this moment."""
+    """Give TCP ports that are free on every demo network, below the range of outgoing connections."""
     found: list[int] = []
     while len(found) < count:
-        with socket.socket() as probe:
-            probe.bind((NETWORKS[0], 0))
-            port = probe.getsockname()[1]
-        with socket.socket() as other:
-            try:
-                other.bind((NETWORKS[1], port))
-            except OSError:
-                continue
-        if port not in found:
+        port = secrets.choice(range(10_100, 32_000))
+        if port not in found and all(is_free(address, port) for address in NETWORKS):
             found.append(port)
     return found
+
+
+def is_free(address: str, port: int) -> bool:
+    """Can `port` be bound on `address` now?"""
+    with socket.socket() as probe:
+        try:
+            probe.bind((address, port))
+        except OSError:
+            return False
+    return True

@@ -34,9 +34,11 @@ def start_server(life: Life, server: ServerSettings, watch: "ConfWatch") -> int:
     """Run the server role; what only a person can mend ends it for good, with a sentence."""
     try:
         return run_server(life, server, watch.fresh)
-    except (SettingsError, StateError, DriveError, OSError) as error:
+    except (SettingsError, StateError, DriveError) as error:
         print(f"nsu: server: {error}", file=sys.stderr, flush=True)
-        return Exit.NEVER_AGAIN
+    except OSError as error:
+        print(f"nsu: server: {error.strerror or error}", file=sys.stderr, flush=True)
+    return Exit.NEVER_AGAIN
 
 
 class ConfWatch:

@@ -99,6 +99,8 @@ class Server:
         self.loop.on_signal(SIGCHLD, self.reap)
         self.loop.on_signal(SIGHUP, self.reconsider)
         self.storage.start_drivers()
+        if self.life.stop_asked:
+            self.loop.call_later(0, self.stop)  # SIGTERM came before the loop could hear it
         self.life.ready()
         self.look()
         self.loop.run()

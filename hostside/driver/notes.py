@@ -58,8 +58,9 @@ class Notes:
     def __init__(self, tags_max: int) -> None:
         self.tags_max = tags_max
         self._mask = (1 << index_bits(tags_max)) - 1
-        self._memory = mmap.mmap(-1, (tags_max + 1) * _ROW_BYTES)
-        self._bytes = memoryview(self._memory)
+        # Populated at once: the path of a block must not stop to find memory while the system is short of it.
+        flags = mmap.MAP_SHARED | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE
+        self._bytes = memoryview(mmap.mmap(-1, (tags_max + 1) * _ROW_BYTES, flags=flags))
         self._words = self._bytes.cast("Q")
 
     def write(self, tag: int, sentence: str) -> None:

@@ -29,7 +29,7 @@ __all__ = ["ConfError", "ConfErrors", "Loaded", "load_file", "load_text", "read_
 
 _WHOLE_FILE = 0
 _FILE_BYTES_MOST = 4 << 20
-"""A hundred partitions shared by a hundred hosts take a quarter of this."""
+"""A hundred partitions shared by a hundred hosts take less than a quarter of this."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,13 +123,15 @@ def write_secret(path: Path) -> Path:
 
 
 def free_ports(count: int, addresses: Sequence[str] = ("127.0.0.1", "127.0.0.2")) -> list[int]:
-    """Give ports that are free on all `addresses` at this moment."""
+    """Give ports that are free on all `addresses` at this moment.
+
+    They lie below the range from which the kernel takes the ports of outgoing connections (32768 and up), so that no
+    connection made meanwhile can take one away.
+    """
     found: list[int] = []
     while len(found) < count:
-        with socket.socket() as probe:
-            probe.bind((addresses[0], 0))
-            port = int(probe.getsockname()[1])
-        if port not in found and all(_is_free(address, port) for address in addresses[1:]):
+        port = secrets.choice(range(10_100, 32_000))
+        if port not in found and all(_is_free(address, port) for address in addresses):
             found.append(port)
     return found
 

@@ -1,6 +1,7 @@
 """Both roles say the golden messages in their order, however the bytes are cut, and neither can be talked down."""
 
 from collections.abc import Callable
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -58,7 +59,7 @@ def meet(server: ServerDialogue, host: HostDialogue, *, down: Relay = unchanged,
 
 def changed(frame: bytes, **fields: int) -> bytes:
     """Change words of a version 0x02 frame and mend its CRC, as whoever sits on the path can."""
-    return v2_codec.encode(v2_codec.decode(frame)._replace(**fields))
+    return v2_codec.encode(v2_codec.decode(frame)._replace(**cast(dict[str, Any], fields)))
 
 
 # The golden conversations, in test_golden.py, are fed to both roles too; here is what goes wrong.
@@ -227,23 +228,25 @@ def test_refuse_tells_the_host_why() -> None:
 
 def test_calls_out_of_turn_are_our_own_mistake() -> None:
     server, host = a_server(3), a_host(secret=None)
-    for early in (
+    early_calls: list[Callable[[], None]] = [
         lambda: server.grant(1, 1),
         lambda: server.notify(Notice.SHUTTING_DOWN),
         lambda: server.answer_starttime(1),
         host.ask_starttime,
-    ):
+    ]
+    for early in early_calls:
         with pytest.raises(LocalProtocolError):
             early()
     meet(server, host)
-    for unasked in (
+    unasked_calls: list[Callable[[], None]] = [
         lambda: server.answer_starttime(1),
         lambda: server.answer_fence(1),
         lambda: server.notify(Notice.SHUTTING_DOWN),
         host.ask_units,
         lambda: host.ask_path(1),
         host.ping,
-    ):
+    ]
+    for unasked in unasked_calls:
         with pytest.raises(LocalProtocolError):
             unasked()
 

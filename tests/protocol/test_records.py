@@ -32,14 +32,22 @@ def test_the_fast_record_is_the_declared_one(port: DataPort) -> None:
     assert pack_ports([port]) == Z_GET_DATAPORT.build(declared)
 
 
-@given(st.binary(min_size=28, max_size=28))
+records = st.builds(
+    lambda ip_type, address, port: ip_type.to_bytes(4, "big") + address + port.to_bytes(4, "big") + bytes(4),
+    st.integers(0, 8),
+    st.binary(min_size=16, max_size=16),
+    st.integers(0, 70000),
+)
+
+
+@given(records | st.binary(min_size=28, max_size=28))
 def test_any_28_bytes_are_a_port_or_a_sentence(data: bytes) -> None:
-    try:
-        (port,) = unpack_ports(data)
-    except RemoteProtocolError as error:
-        assert "data port" in error.sentence
+    fields = Z_GET_DATAPORT.parse(data)
+    if fields.ip_type in (4, 6) and 0 < fields.portnum <= 65535:
+        assert unpack_ports(data)[0].port == fields.portnum
     else:
-        assert 0 < port.port <= 65535
+        with pytest.raises(RemoteProtocolError, match="data port"):
+            unpack_ports(data)
 
 
 def test_an_unknown_family_is_refused() -> None:

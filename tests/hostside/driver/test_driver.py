@@ -237,3 +237,36 @@ def test_late_report_kinds_are_harmless() -> None:
     rig.report(Report.DONE, tag=3)
     rig.lost(9, 9)
     assert rig.driver.idle
+
+
+def test_late_report_for_a_former_use_of_the_index() -> None:
+    rig = Rig(tags_max=1)
+    rig.available()
+    rig.submit(Op.READ)
+    (first,) = rig.sent()
+    rig.end(first)
+    second = rig.submit(Op.READ)
+    assert len(rig.sent()) == 1
+    rig.end(first)
+    assert not second.finished
+
+
+def test_report_under_another_incarnation() -> None:
+    rig = Rig()
+    rig.available(0, 4)
+    request = rig.submit(Op.READ)
+    (command,) = rig.sent()
+    rig.report(Report.DONE, tag=command.tag, incarnation=3)
+    assert not request.finished
+
+
+def test_what_has_ended_weighs_no_more() -> None:
+    rig = Rig()
+    rig.available(0, rate=200_000_000)
+    rig.available(1, rate=100_000_000)
+    for _ in range(10):
+        rig.submit(Op.READ)
+        (command,) = rig.sent()
+        assert command.path == 0
+        rig.end(command)
+        rig.driver.release(rig.done[-1])

@@ -45,6 +45,17 @@ def test_report_that_overtook_the_refusal() -> None:
     assert request.status == 0
 
 
+def test_report_that_overtook_the_refusal_counts() -> None:
+    rig = Rig()
+    rig.available()
+    request = rig.submit(Op.READ)
+    command = rig.sent()[0]
+    rig.unit_changed(generation=10)
+    rig.end(command, ESTALE)
+    rig.end(rig.sent()[0], ESTALE)
+    assert request.status == ESTALE
+
+
 def test_stale_again_after_the_report_fails() -> None:
     rig = Rig()
     rig.available()

@@ -16,15 +16,15 @@ from ipc.loop import Loop
 from protocol.limits import SPLIT_BYTES
 from protocol.ops import Op
 
+BARE_MAX = 256
+"""Requests in flight beyond which one without slots has to wait."""
 ALL = UnitFlag.CAN_FLUSH | UnitFlag.CAN_FUA | UnitFlag.CAN_TRIM | UnitFlag.CAN_WRITE_ZEROES
 
 
 def unit_of(
     size_bytes: int, *, flags: UnitFlag = ALL, name: str = "unit_1", version: int = 2, generation: int = 1
 ) -> UnitInfo:
-    return UnitInfo(
-        number=0, name=name, blocks=size_bytes // 512, generation=generation, flags=flags, version=version
-    )
+    return UnitInfo(number=0, name=name, blocks=size_bytes // 512, generation=generation, flags=flags, version=version)
 
 
 @dataclass
@@ -66,7 +66,7 @@ class MemoryDriver:
         on_done: Callable[[Request], None],
     ) -> Request | None:
         pieces = split(op, offset_bytes, length_bytes) if op in (Op.READ, Op.WRITE) else []
-        if len(pieces) > self.pool.free_count:
+        if len(pieces) > self.pool.free_count or (not pieces and len(self.in_flight) >= BARE_MAX):
             self._refused_room = True
             return None
         slots = [slot for _ in pieces if (slot := self.pool.take()) is not None]

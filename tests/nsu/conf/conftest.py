@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from nsu.conf.load import Loaded, load_text
+
 SECRET = bytes(range(32))
 APPENDIX_D = """\
 HOST host1
@@ -29,6 +31,15 @@ ARRAY unit1
 def no_name(name: str) -> tuple[str, ...]:
     """A name service that knows nobody."""
     return ()
+
+
+def load(text: str, **known: tuple[str, ...]) -> Loaded:
+    """Load a text where the name service knows only these."""
+    return load_text(text, Path("nsu.conf"), resolve=lambda name: known.get(name, ()))
+
+
+def warnings_of(text: str, **known: tuple[str, ...]) -> str:
+    return "\n".join(load(text, **known).warnings)
 
 
 @pytest.fixture

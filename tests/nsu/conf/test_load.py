@@ -1,6 +1,9 @@
-"""Proves what a good file becomes, what it is warned of, and that no text at all raises anything but ConfErrors."""
+"""Proves what a good file becomes, every error a bad one gives, and that no text raises anything but ConfErrors.
 
-import socket
+Bad files are data: bad/NAME.conf is bad as bad/NAME.expected says. In both, FOLDER stands for a folder with secrets
+of several kinds (conftest.py).
+"""
+
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +13,7 @@ from hypothesis import strategies as st
 
 from hostside.settings import DiskSettings, HostRoleSettings, ServerEntry
 from nsu.conf.keys import KEYS
-from nsu.conf.load import ConfErrors, Loaded, load_file, load_text, resolve_by_system
+from nsu.conf.load import ConfErrors, load_file, load_text, resolve_by_system
 from nsu.conf.settings import MachineSettings
 from serverside.settings import (
     ArraySettings,
@@ -20,11 +23,28 @@ from serverside.settings import (
     PartitionSettings,
     ServerSettings,
 )
-from tests.nsu.conf.conftest import APPENDIX_D, ARRAYS, SECRET, no_name
+from tests.nsu.conf.conftest import APPENDIX_D, ARRAYS, SECRET, load, no_name, warnings_of
+
+BAD = Path(__file__).parent / "bad"
+CASES = sorted(path.stem for path in BAD.glob("*.conf"))
 
 
-def load(text: str, **known: tuple[str, ...]) -> Loaded:
-    return load_text(text, Path("nsu.conf"), resolve=lambda name: known.get(name, ()))
+def messages_of(name: str, folder: Path) -> str:
+    path = folder / f"{name}.conf"
+    path.write_bytes((BAD / f"{name}.conf").read_bytes().replace(b"FOLDER", str(folder).encode()))
+    with pytest.raises(ConfErrors) as error:
+        load_file(path, resolve=no_name)
+    return str(error.value).replace(f"{folder}/{name}.conf:", f"{name}.conf:").replace(str(folder), "FOLDER") + "\n"
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_bad_file(name: str, folder: Path) -> None:
+    assert messages_of(name, folder) == (BAD / f"{name}.expected").read_text(encoding="utf-8")
+
+
+def test_no_bad_file_was_lost() -> None:
+    assert len(CASES) >= 16
+    assert sorted(path.stem for path in BAD.glob("*.expected")) == CASES
 
 
 FULL = """\
@@ -85,81 +105,10 @@ def test_every_key_arrives(folder: Path) -> None:
     assert loaded.warnings == ()
 
 
-def test_defaults() -> None:
-    loaded = load("SERVER box2\n  ADDRESS = 10.1.1.1\n  DISK a\n  DISK b\n")
-    name = socket.gethostname()
-    assert loaded.machine == MachineSettings(name, Path("/var/lib/nsu"), None)
-    assert loaded.server is None
-    run = Path("/run/nsu")
-    disks = (DiskSettings("a", 0, "socket", run / "a.sock"), DiskSettings("b", 1, "socket", run / "b.sock"))
-    entry = ServerEntry("box2", ("10.1.1.1",), 10001, name, None, 4, None, disks)
-    assert loaded.host == HostRoleSettings(name, Path("/var/lib/nsu"), (entry,))
-
-
-def test_appendix_d_loads_byte_for_byte_once_its_arrays_are_declared() -> None:
-    server = load(APPENDIX_D + ARRAYS, host1=("10.1.1.20",)).server
-    assert server is not None
-    assert (server.config_port, server.privileged_port) == (10001, True)
-    assert server.listen == ("10.1.1.1", "10.1.2.1"), "the default: every address of the DATA_PORTs"
-    (host,) = server.hosts
-    assert (host.addresses, host.secret) == (("10.1.1.20",), None)
-    assert [(port.address, port.port, port.connections_max) for port in host.data_ports] == [
-        ("10.1.1.1", 10002, 10),
-        ("10.1.2.1", 10002, 12),
-    ]
-    assert [(unit.name, unit.array, unit.blocks) for unit in host.units] == [
-        ("unit_1", "unit0", 25429824),
-        ("unit_2", "unit1", 1001),
-        ("unit_3", "unit1", 25428823),
-    ]
-
-
-def test_appendix_d_without_arrays_names_each_unit() -> None:
-    with pytest.raises(ConfErrors) as error:
-        load(APPENDIX_D, host1=("10.1.1.20",))
-    assert [(one.line, one.key) for one in error.value.errors] == [(5, "LBA"), (7, "LBA"), (9, "LBA")]
-
-
-def warnings_of(text: str, **known: tuple[str, ...]) -> str:
-    return "\n".join(load(text, **known).warnings)
-
-
-V1_HOST = "HOST host1\n  DATA_PORT = 10.1.1.1:10002(10)\n"
-
-
-def test_a_host_without_secret_is_said_to_be_unprotected() -> None:
-    assert "HOST host1 is not protected" in warnings_of(V1_HOST, host1=("10.1.1.20",))
-    assert "SERVER box2 is not protected" in warnings_of("SERVER box2\n  ADDRESS = 10.1.1.1\n")
-
-
-def test_a_name_that_does_not_resolve_is_no_reason_to_serve_nobody() -> None:
-    assert "HOST host1 cannot come in" in warnings_of(V1_HOST)
-    assert "cannot come in" not in warnings_of(V1_HOST + "  ADDRESS = 10.1.1.20\n")
-    server = load(V1_HOST.replace("host1", "10.1.1.20")).server
-    assert server is not None
-    assert server.hosts[0].addresses == ("10.1.1.20",)
-
-
-def test_sharing_is_warned_of_only_when_both_write() -> None:
-    two = ARRAYS + "".join(
-        f"HOST h{n}\n  ADDRESS = 10.1.1.2{n}\n  DATA_PORT = 10.1.1.1:10002(10)\n  UNIT u\n    LBA = unit0(0,9)\n"
-        for n in (1, 2)
-    )
-    assert "is written by more than one host" in warnings_of(two)
-    assert "is written by" not in warnings_of(two + "    ACCESS = read-only\n")
-
-
-def test_other_warnings(folder: Path) -> None:
-    host = f"  DATA_PORT = 10.1.1.1:10002(10)\n  SECRET_FILE = {folder}/host1.key\n"
-    assert "have the same secret" in warnings_of(f"HOST a\n{host}HOST b\n{host}")
+def test_what_is_said_of_the_machine() -> None:
     assert "asks nobody who he is" in warnings_of("MACHINE box1\n  WEB = 0.0.0.0:80\nNSU box1\n")
+    assert warnings_of("MACHINE box1\n  WEB = [::1]:80\nNSU box1\n") == ""
     assert "gives this machine no role" in warnings_of("MACHINE box1\n")
-    assert "a spare is of no use" in warnings_of(ARRAYS + "  SPARE = /dev/null\n")
-    assert "is not there now" in warnings_of("ARRAY a\n  DRIVE = /nowhere/drive\n")
-    server = "SERVER b\n  ADDRESS = 10.1.1.1\n  ADDRESS = 10.1.1.2\n"
-    assert "cannot use all 2 addresses" in warnings_of(server + "  CONNECTIONS = 1\n")
-    assert "cannot use all" not in warnings_of(server + "  CONNECTIONS = 2\n")
-    assert "becomes an I/O error" in warnings_of(server + "  ON_NO_PATH = fail after 5 s\n")
 
 
 def test_all_errors_of_a_file_in_one_go_in_the_order_of_the_lines() -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.data import HostData, Request, ServerData, UnitLimits, host_data, server_data
+from protocol.data import HostData, Refusal, Request, ServerData, UnitLimits, host_data, server_data
 from protocol.errors import LocalProtocolError, RemoteProtocolError
 from protocol.limits import REQUEST_BYTES_MAX, U32_MAX
 from protocol.ops import Flag, Op
@@ -44,9 +44,9 @@ WRITE = Header(zn_op=Op.WRITE, zn_zlun=1, zn_reqsz_lo=1024, zn_lba_lo=8)
 def test_golden_requests_and_answers() -> None:
     server, host = a_server(), a_host()
     into = memoryview(bytearray(512))
-    for name, op, unit, lba, size in [("read", Op.READ, 1, 7, 4096), ("write", Op.WRITE, 0, 8, 1024)]:
+    for name, op, unit, lba, size in [("v1_read", Op.READ, 1, 7, 4096), ("v1_write", Op.WRITE, 0, 8, 1024)]:
         host.request(into, op=op, flags=0, unit=unit, generation=1, lba=lba, size_bytes=size, tag=55)
-        assert bytes(into) == golden(f"v1_{name}")
+        assert bytes(into) == golden(name)
         request = server.next(into, 0, 512)
         assert request is not None
         assert (request.op, request.unit, request.lba, request.size_bytes) == (op, unit, lba, size)
@@ -99,7 +99,7 @@ def test_each_bad_request(header: Header, detail: Detail, payload_bytes: int, cl
     server = a_server()
     request = ask(server, header)
     assert request.refusal is not None
-    assert request.refusal == (DETAILS[detail].status, detail, DETAILS[detail].sentence)
+    assert request.refusal == Refusal(DETAILS[detail].status, detail, DETAILS[detail].sentence)
     assert (request.payload_bytes, request.close_after) == (payload_bytes, close_after)
     answer = answer_of(server, request)
     assert answer == header._replace(zn_status=DETAILS[detail].status, zn_flags=detail)

@@ -1,11 +1,13 @@
 """Version 0x02 of the data socket: golden bytes, both roles against each other, and nothing in doubt is obeyed."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.crc import crc32c
-from protocol.data import Answer, HostData, Request, ServerData, UnitLimits, host_data, server_data
+from protocol.data import Answer, HostData, Refusal, Request, ServerData, UnitLimits, host_data, server_data
 from protocol.errors import RemoteProtocolError
 from protocol.limits import REQUEST_BYTES_MAX, U32_MAX, U64_MAX
 from protocol.ops import Flag, Op
@@ -157,7 +159,7 @@ def test_a_changed_bit_gets_no_answer(offset: int, bit: int) -> None:
     ],
     ids=str,
 )
-def test_another_life_of_the_path_gets_no_answer(wrong: dict[str, int]) -> None:
+def test_another_life_of_the_path_gets_no_answer(wrong: dict[str, Any]) -> None:
     with pytest.raises(RemoteProtocolError, match="due"):
         take(a_server(), encode(BASE._replace(**wrong)))
 
@@ -192,10 +194,10 @@ def test_a_replayed_request_gets_no_answer() -> None:
     ],
     ids=str,
 )
-def test_each_bad_request(fields: dict[str, int], detail: Detail, payload_bytes: int, close_after: bool) -> None:
+def test_each_bad_request(fields: dict[str, Any], detail: Detail, payload_bytes: int, close_after: bool) -> None:
     server = a_server()
     request = take(server, encode(BASE._replace(**fields)))
-    assert request.refusal == (DETAILS[detail].status, detail, DETAILS[detail].sentence)
+    assert request.refusal == Refusal(DETAILS[detail].status, detail, DETAILS[detail].sentence)
     assert (request.payload_bytes, request.close_after) == (payload_bytes, close_after)
     into = memoryview(bytearray(512))
     server.answer(request, into, status=request.refusal.status, detail=request.refusal.detail)
@@ -237,7 +239,7 @@ GOOD_ANSWER = decode(golden("v2_60_read_answer"))
     ],
     ids=str,
 )
-def test_host_reads_no_data_after_an_answer_that_is_not_due(wrong: dict[str, int]) -> None:
+def test_host_reads_no_data_after_an_answer_that_is_not_due(wrong: dict[str, Any]) -> None:
     host = a_host()
     send_golden_requests(host)
     with pytest.raises(RemoteProtocolError):

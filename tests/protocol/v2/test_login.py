@@ -39,7 +39,7 @@ def test_formulas() -> None:
         {"login": "host2"},
         {"nsu_name": "box1h", "login": "ost1"},
     ],
-    ids=lambda change: "-".join(change),
+    ids=str,
 )
 def test_each_part_of_the_negotiation_is_proven(change: dict[str, Any]) -> None:
     other = replace(SEEN, **change)

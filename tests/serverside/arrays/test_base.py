@@ -34,6 +34,7 @@ def ranges(draw: st.DrawFn, array: Array) -> tuple[int, int]:
     return first * BLOCK, blocks * BLOCK
 
 
+@settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_extents_tile_the_array(data: st.DataObject) -> None:
     array = data.draw(arrays())
@@ -44,6 +45,7 @@ def test_extents_tile_the_array(data: st.DataObject) -> None:
     assert part == places[offset_bytes // BLOCK : (offset_bytes + length_bytes) // BLOCK]
 
 
+@settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_spans_cover_the_same_bytes_with_one_piece_for_each_drive(data: st.DataObject) -> None:
     array = data.draw(arrays())
@@ -61,7 +63,7 @@ def places_of(extent: tuple[int, int, int]) -> list[tuple[int, int]]:
     return [(drive_index, at) for at in range(offset_bytes, offset_bytes + length_bytes, BLOCK)]
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_an_array_is_plain_bytes(data: st.DataObject) -> None:
     array = data.draw(arrays())
@@ -81,6 +83,7 @@ def test_an_array_is_plain_bytes(data: st.DataObject) -> None:
     assert content_of(array) == model
 
 
+@settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_trim_touches_only_its_range(data: st.DataObject) -> None:
     array = data.draw(arrays())

@@ -4,7 +4,7 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serverside.errors import StateError
@@ -26,11 +26,13 @@ def test_the_layout_is_fixed() -> None:
     assert copy[64:66] == b"\xff\0"
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=5000), st.integers(0, 2**64 - 1))
 def test_what_is_encoded_is_decoded(bits: bytes, sequence: int) -> None:
     assert decode(encode(image(sequence, bits))) == image(sequence, bits)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 65), st.integers(1, 255))
 def test_any_damaged_byte_is_noticed(at: int, change: int) -> None:
     copy = bytearray(encode(image(5)))
@@ -38,6 +40,7 @@ def test_any_damaged_byte_is_noticed(at: int, change: int) -> None:
     assert decode(bytes(copy)) is None
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_rubbish_is_no_map(rubbish: bytes) -> None:
     assert decode(rubbish) is None

@@ -5,7 +5,7 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serverside.drives.base import DriveError
@@ -174,6 +174,7 @@ CHUNKS_MAX = 12
 Sizes = tuple[int, int, frozenset[int], int]
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from([MIB, 2 * MIB, 8 * MIB]),
     st.integers(1, CHUNKS_MAX * BLOCKS_A_MIB),

@@ -47,9 +47,7 @@ def match(heard: bytes, messages: list[bytes]) -> None:
     assert not missing
 
 
-def request(
-    command: int, offset: int, length: int, *, cookie: int = 1, flags: int = 0, payload: bytes = b""
-) -> bytes:
+def request(command: int, offset: int, length: int, *, cookie: int = 1, flags: int = 0, payload: bytes = b"") -> bytes:
     return REQUEST.pack(0x25609513, flags, command, cookie, offset, length) + payload
 
 

@@ -1,0 +1,36 @@
+"""Proves how the host role is read: its defaults, and what people are warned of."""
+
+import socket
+from pathlib import Path
+
+from hostside.settings import DiskSettings, HostRoleSettings, ServerEntry
+from nsu.conf.settings import MachineSettings
+from tests.nsu.conf.conftest import load, warnings_of
+
+SERVER = "SERVER b\n  ADDRESS = 10.1.1.1\n  ADDRESS = 10.1.1.2\n"
+
+
+def test_defaults() -> None:
+    loaded = load("SERVER box2\n  ADDRESS = 10.1.1.1\n  DISK a\n  DISK b\n")
+    name = socket.gethostname()
+    assert loaded.machine == MachineSettings(name, Path("/var/lib/nsu"), None)
+    assert loaded.server is None
+    run = Path("/run/nsu")
+    disks = (DiskSettings("a", 0, "socket", run / "a.sock"), DiskSettings("b", 1, "socket", run / "b.sock"))
+    entry = ServerEntry("box2", ("10.1.1.1",), 10001, name, None, 4, None, disks)
+    assert loaded.host == HostRoleSettings(name, Path("/var/lib/nsu"), (entry,))
+
+
+def test_a_server_without_secret_is_said_to_be_unprotected() -> None:
+    assert "SERVER b is not protected" in warnings_of(SERVER)
+
+
+def test_addresses_without_a_connection_are_warned_of() -> None:
+    assert "cannot use all 2 addresses" in warnings_of(SERVER + "  CONNECTIONS = 1\n")
+    assert "cannot use all" not in warnings_of(SERVER + "  CONNECTIONS = 2\n")
+
+
+def test_giving_up_before_a_handshake_can_end_is_warned_of() -> None:
+    assert "becomes an I/O error" in warnings_of(SERVER + "  ON_NO_PATH = fail after 5 s\n")
+    assert "becomes an I/O error" not in warnings_of(SERVER + "  ON_NO_PATH = fail after 6 s\n")
+    assert "becomes an I/O error" not in warnings_of(SERVER)

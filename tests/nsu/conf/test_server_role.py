@@ -1,0 +1,58 @@
+"""Proves how an NSU is read: Appendix D's sample, its defaults, and what people are warned of."""
+
+import pytest
+
+from nsu.conf.load import ConfErrors
+from tests.nsu.conf.conftest import APPENDIX_D, ARRAYS, load, warnings_of
+
+V1_HOST = "HOST host1\n  DATA_PORT = 10.1.1.1:10002(10)\n"
+
+
+def test_appendix_d_loads_byte_for_byte_once_its_arrays_are_declared() -> None:
+    server = load(APPENDIX_D + ARRAYS, host1=("10.1.1.20",)).server
+    assert server is not None
+    assert (server.config_port, server.privileged_port) == (10001, True)
+    assert server.listen == ("10.1.1.1", "10.1.2.1"), "the default: every address of the DATA_PORTs"
+    (host,) = server.hosts
+    assert (host.addresses, host.secret) == (("10.1.1.20",), None)
+    assert [(port.address, port.port, port.connections_max) for port in host.data_ports] == [
+        ("10.1.1.1", 10002, 10),
+        ("10.1.2.1", 10002, 12),
+    ]
+    assert [(unit.name, unit.array, unit.blocks) for unit in host.units] == [
+        ("unit_1", "unit0", 25429824),
+        ("unit_2", "unit1", 1001),
+        ("unit_3", "unit1", 25428823),
+    ]
+
+
+def test_appendix_d_without_arrays_names_each_unit() -> None:
+    with pytest.raises(ConfErrors) as error:
+        load(APPENDIX_D, host1=("10.1.1.20",))
+    assert [(one.line, one.key) for one in error.value.errors] == [(5, "LBA"), (7, "LBA"), (9, "LBA")]
+
+
+def test_a_host_without_secret_is_said_to_be_unprotected() -> None:
+    assert "HOST host1 is not protected" in warnings_of(V1_HOST, host1=("10.1.1.20",))
+
+
+def test_a_name_that_does_not_resolve_is_no_reason_to_serve_nobody() -> None:
+    assert "HOST host1 cannot come in" in warnings_of(V1_HOST)
+    assert "cannot come in" not in warnings_of(V1_HOST + "  ADDRESS = 10.1.1.20\n")
+    server = load(V1_HOST.replace("host1", "10.1.1.20")).server
+    assert server is not None
+    assert server.hosts[0].addresses == ("10.1.1.20",)
+
+
+def test_any_block_of_the_role_makes_an_nsu() -> None:
+    for text in ("NSU box1\n", ARRAYS, V1_HOST):
+        server = load("MACHINE box1\n" + text).server
+        assert server is not None
+        assert server.name == "box1"
+    assert load("SERVER box2\n  ADDRESS = 10.1.1.1\n").server is None
+
+
+def test_drives_of_no_use_or_not_there_are_warned_of() -> None:
+    assert "a spare is of no use" in warnings_of(ARRAYS + "  SPARE = /dev/null\n")
+    assert "is not there now" in warnings_of("ARRAY a\n  DRIVE = /nowhere/drive\n")
+    assert warnings_of("ARRAY a\n  DRIVE = /dev/null\n  DRIVE = /nowhere/made(1GiB)\n") == ""

@@ -1,0 +1,195 @@
+"""Proved: epochs, cookies, uuids and generations outlive starts and change exactly when they must."""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from serverside.errors import StateError
+from serverside.identity import Identity, ZeroRange
+from serverside.settings import HostSettings, PartitionSettings
+
+
+def unit(name: str, first: int, last: int, *, zero: bool = True, read_only: bool = False) -> PartitionSettings:
+    return PartitionSettings(name, "unit0", first, last, read_only, zero)
+
+
+def host(name: str, *units: PartitionSettings) -> HostSettings:
+    return HostSettings(name, (), None, (), units)
+
+
+def zero_ranges(folder: Path, hosts: Sequence[HostSettings]) -> list[ZeroRange]:
+    identity = Identity(folder)
+    identity.settle(hosts)
+    return list(identity.zero_ranges())
+
+
+def test_epochs_never_come_again(tmp_path: Path) -> None:
+    seen = [identity.next_epoch() for identity in (Identity(tmp_path) for _ in range(3)) for _ in range(3)]
+    assert seen == sorted(set(seen))
+    assert seen[0] == 1 << 32 | 1
+    assert seen[-1] == 3 << 32 | 3
+
+
+def test_a_start_counts_though_nothing_came_of_it(tmp_path: Path) -> None:
+    Identity(tmp_path)
+    assert Identity(tmp_path).boot == 2
+
+
+@settings(max_examples=20, deadline=None)  # each start is a real save, with its syncs
+@given(st.lists(st.sampled_from("ABC"), min_size=1, max_size=8))
+def test_the_cookie_changes_exactly_when_the_settings_do(
+    tmp_path_factory: pytest.TempPathFactory, fingerprints: list[str]
+) -> None:
+    folder = tmp_path_factory.mktemp("state")
+    cookies = [Identity(folder, lambda _bits: 0xFFFFFFFE).cookie_for(text) for text in fingerprints]
+    assert cookies[0] == 0xFFFFFFFE
+    assert all(0 <= cookie <= 0xFFFFFFFF for cookie in cookies)
+    for at in range(1, len(cookies)):
+        assert (cookies[at] == cookies[at - 1]) == (fingerprints[at] == fingerprints[at - 1])
+
+
+def test_a_lost_state_does_not_repeat_the_cookie(tmp_path: Path) -> None:
+    assert Identity(tmp_path / "a").cookie_for("A") != Identity(tmp_path / "b").cookie_for("B")
+
+
+CHANGES = {
+    "nothing": (unit("unit_1", 0, 99), False, False),
+    "resized": (unit("unit_1", 0, 199), True, False),
+    "access": (unit("unit_1", 0, 99, read_only=True), True, False),
+    "zero": (unit("unit_1", 0, 99, zero=False), True, False),
+    "moved": (unit("unit_1", 100, 199), True, True),
+    "array": (PartitionSettings("unit_1", "unit9", 0, 99, zero=True), True, True),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_generation_and_uuid_of_a_changed_unit(tmp_path: Path, change: str) -> None:
+    after, grows, is_new = CHANGES[change]
+    first = Identity(tmp_path)
+    first.settle([host("host1", unit("unit_1", 0, 99)), host("host2", unit("unit_1", 0, 99))])
+    old = first.unit("host1", "unit_1")
+    assert old.generation == 1
+    second = Identity(tmp_path)
+    second.settle([host("host1", after), host("host2", unit("unit_1", 0, 99))])
+    new = second.unit("host1", "unit_1")
+    assert new.generation == (2 if grows else 1)
+    assert (new.uuid != old.uuid) == is_new
+    assert second.unit("host2", "unit_1") == first.unit("host2", "unit_1")
+
+
+def test_units_of_two_hosts_have_two_uuids_and_one_range(tmp_path: Path) -> None:
+    identity = Identity(tmp_path)
+    identity.settle([host("host1", unit("unit_1", 0, 99)), host("host2", unit("other", 0, 99))])
+    assert identity.unit("host1", "unit_1").uuid != identity.unit("host2", "other").uuid
+    assert [(r.array, r.first_lba, r.blocks) for r in identity.zero_ranges()] == [("unit0", 0, 100)]
+
+
+def test_a_removed_unit_comes_back_with_its_generation(tmp_path: Path) -> None:
+    identity = Identity(tmp_path)
+    identity.settle([host("host1", unit("unit_1", 0, 99))])
+    before = identity.unit("host1", "unit_1")
+    identity.settle([])
+    assert list(identity.zero_ranges()) == []
+    identity.settle([host("host1", unit("unit_1", 0, 199))])
+    assert identity.unit("host1", "unit_1").uuid == before.uuid
+    assert identity.unit("host1", "unit_1").generation == 2
+
+
+A = [host("host1", unit("unit_1", 0, 99))]
+SAME = {
+    "as it was": [A],
+    "grown": [[host("host1", unit("unit_1", 0, 500))]],
+    "shrunk": [[host("host1", unit("unit_1", 0, 9))]],
+    "read-only": [[host("host1", unit("unit_1", 0, 99, read_only=True))]],
+    "given to another host": [[host("host2", unit("unit_1", 0, 99))]],
+    "shared, then left to the other": [
+        [*A, host("host2", unit("mine", 0, 99))],
+        [host("host2", unit("mine", 0, 99))],
+    ],
+    "out for an hour": [[], A],
+    "out, while a neighbour came": [[host("host2", unit("next", 100, 150))], A],
+    "a user without ZERO": [[*A, host("host2", unit("mine", 0, 99, zero=False))]],
+}
+NEW = {
+    "another owner at once": [[host("host2", unit("unit_2", 0, 99))]],
+    "another owner later": [[], [host("host2", unit("unit_2", 0, 99))]],
+    "back after another owner": [[host("host2", unit("unit_2", 0, 99))], A],
+    "back after one who lay over its end": [[host("host2", unit("unit_2", 99, 120, zero=False))], A],
+    "without ZERO in between": [[host("host1", unit("unit_1", 0, 99, zero=False))], A],
+}
+
+
+@pytest.mark.parametrize("history", SAME)
+def test_a_range_keeps_its_map(tmp_path: Path, history: str) -> None:
+    first = zero_ranges(tmp_path, A)[0]
+    for hosts in SAME[history]:
+        last = zero_ranges(tmp_path, hosts)
+    assert first.uuid in [r.uuid for r in last]
+
+
+@pytest.mark.parametrize("history", NEW)
+def test_a_range_gets_a_new_map(tmp_path: Path, history: str) -> None:
+    first = zero_ranges(tmp_path, A)[0]
+    for hosts in NEW[history]:
+        last = zero_ranges(tmp_path, hosts)
+    assert len(last) == 1
+    assert last[0].uuid != first.uuid
+
+
+def test_forgotten_ranges_are_told_once(tmp_path: Path) -> None:
+    identity = Identity(tmp_path)
+    assert identity.settle(A) == []
+    uuid = next(identity.zero_ranges()).uuid
+    assert identity.settle([]) == []
+    assert identity.settle([host("host2", unit("unit_2", 50, 60, zero=False))]) == [uuid]
+    assert identity.settle([]) == []
+
+
+def test_nothing_new_writes_nothing(tmp_path: Path) -> None:
+    identity = Identity(tmp_path)
+    identity.settle(A)
+    identity.cookie_for("A")
+    before = identity.path.stat().st_ino
+    identity.settle(A)
+    identity.cookie_for("A")
+    assert identity.path.stat().st_ino == before
+
+
+DAMAGES: dict[str, Callable[[str], str]] = {
+    "empty": lambda text: "",
+    "cut": lambda text: text[: len(text) // 2],
+    "other version": lambda text: text.replace('"version": 1', '"version": 2'),
+    "no boot": lambda text: text.replace('"boot"', '"boat"'),
+    "negative": lambda text: text.replace('"boot": 1', '"boot": -1'),
+    "a list": lambda text: "[]",
+    "a word for a number": lambda text: text.replace('"last_lba": 99', '"last_lba": "99"'),
+    "no uuid": lambda text: text.replace('"uuid": "', '"uuid": "x'),
+    "an unknown field": lambda text: text.replace('"generation"', '"generations"'),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_file_is_refused_and_kept(tmp_path: Path, damage: str) -> None:
+    identity = Identity(tmp_path)
+    identity.settle(A)
+    text = identity.path.read_text()
+    identity.path.write_text(DAMAGES[damage](text))
+    damaged = identity.path.read_bytes()
+    assert damaged != text.encode()
+    with pytest.raises(StateError, match=r"identity\.json is damaged .*Restore it from a backup"):
+        Identity(tmp_path)
+    assert identity.path.read_bytes() == damaged
+
+
+def test_a_save_is_whole_and_private_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "identity.json.new").write_text("half a sa")
+    identity = Identity(tmp_path)
+    assert json.loads(identity.path.read_text())["boot"] == 1
+    assert identity.path.stat().st_mode & 0o777 == 0o600
+    assert list(tmp_path.iterdir()) == [identity.path]
+    assert UUID(next(iter(zero_ranges(tmp_path, A))).uuid.hex).version == 4
