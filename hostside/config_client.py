@@ -21,7 +21,7 @@ from protocol.events import Event
 from protocol.limits import HANDSHAKE_TIMEOUT_S
 
 RECONNECT_FIRST_S = 0.1
-RECONNECT_MOST_S = 5.0
+RECONNECT_MOST_S = 1.0
 REFUSED_PAUSE_S = 5.0
 """After a refused login: people are needed, haste is not."""
 PING_EVERY_S = 5.0

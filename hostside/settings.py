@@ -1,6 +1,6 @@
 """What the host role is told: frozen, complete, already checked. `nsu/conf` makes these from nsu.conf."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 
@@ -27,7 +27,7 @@ class ServerEntry:
     """One for each network by which its configuration port can be reached."""
     config_port: int
     login: str
-    secret: bytes | None
+    secret: bytes | None = field(repr=False)
     """32 bytes: speak 0x02 and nothing less. None: 0x01."""
     connections: int
     """Paths to keep open, over all networks."""

@@ -10,9 +10,7 @@ from collections.abc import Callable
 class Backoff:
     """Rests in seconds: `first_s`, then `factor` times as long each time, at most `most_s`."""
 
-    def __init__(
-        self, first_s: float, most_s: float, factor: float = 2.0, *, random: Callable[[], float]
-    ) -> None:
+    def __init__(self, first_s: float, most_s: float, factor: float = 2.0, *, random: Callable[[], float]) -> None:
         if not 0 < first_s <= most_s or factor < 1:
             raise ValueError(f"rests must grow: first {first_s} s, at most {most_s} s, factor {factor}")
         self._first_s = first_s

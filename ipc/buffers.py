@@ -22,9 +22,7 @@ class BufferPool:
 
     def __init__(self, slots: int, slot_bytes: int, *, holders: Mapping[str, int]) -> None:
         if slots < 1 or slot_bytes < 1:
-            raise ValueError(
-                f"a pool needs a slot of a byte at least, not {slots} slots of {slot_bytes} bytes"
-            )
+            raise ValueError(f"a pool needs a slot of a byte at least, not {slots} slots of {slot_bytes} bytes")
         _check_sum(slots, holders)
         self.slots: Final = slots
         self.slot_bytes: Final = slot_bytes

@@ -153,7 +153,7 @@ class Child:
         return status
 
     def close(self) -> None:
-        """Listen to it no more; a loop that watches `ready_fd` forgets it first. Harmless when done before."""
+        """Listen to it no more; a loop that watches `ready_fd` forgets it first. Harmless twice."""
         if self.ready_fd >= 0:
             os.close(self.ready_fd)
         self.ready_fd = -1

@@ -123,9 +123,7 @@ class Connection:
             return
         line = line_of(answer)
         if len(line) > LINE_BYTES_MAX:
-            line = line_of(
-                {"error": f"the answer has {len(line)} bytes; a line has at most {LINE_BYTES_MAX}"}
-            )
+            line = line_of({"error": f"the answer has {len(line)} bytes; a line has at most {LINE_BYTES_MAX}"})
         self._to_send += line
         self._send()
 

@@ -51,9 +51,7 @@ class CounterTable:
 
     def __init__(self, rows: int, names: Sequence[str]) -> None:
         if rows < 1 or not names:
-            raise ValueError(
-                f"a counter table needs a row and a name, not {rows} rows and {len(names)} names"
-            )
+            raise ValueError(f"a counter table needs a row and a name, not {rows} rows and {len(names)} names")
         if len(set(names)) != len(names):
             raise ValueError(f"names of counters must differ: {', '.join(names)}")
         self.rows: Final = rows

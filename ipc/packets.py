@@ -43,9 +43,7 @@ class PacketQueue:
 
     def __init__(self, packet_bytes: int, *, pipe_bytes: int = 1 << 20) -> None:
         if not 1 <= packet_bytes <= select.PIPE_BUF:
-            raise ValueError(
-                f"a packet has 1 to {select.PIPE_BUF} bytes to be written whole, not {packet_bytes}"
-            )
+            raise ValueError(f"a packet has 1 to {select.PIPE_BUF} bytes to be written whole, not {packet_bytes}")
         self.packet_bytes: Final = packet_bytes
         self._write_bytes = select.PIPE_BUF // packet_bytes * packet_bytes
         self._read_bytes = READ_BYTES_MAX // packet_bytes * packet_bytes

@@ -15,6 +15,7 @@ def die_with_parent(parent_pid: int, number: signal.Signals = signal.SIGKILL) ->
     prctl only covers deaths that come after it: a parent that died between fork and prctl is never reported.
     So the parent's identity is compared afterwards, and on False the caller has to end by itself.
     The kernel means the parent's thread that forked: parents here have no threads but the main one.
+    A process that changes its user afterwards loses the setting, and has to ask again.
 
     Raises:
         OSError: the kernel refused.

@@ -140,7 +140,7 @@ class Plan:
             self._leave(name, ward)
         elif ward.state in _HEARD:
             ward.move(Event.STOPPED)
-            ward.due_s = now + ward.policy.stop_within_s
+            ward.due_s = now
             ward.told = False
 
     def dismiss_all(self, now: float) -> None:
@@ -224,15 +224,19 @@ class Plan:
     # How
 
     def _verbs_for(self, name: str, ward: _Ward, now: float) -> Iterator[Verb]:
+        if ward.state is State.STOPPING and not ward.told:
+            ward.told = True
+            # Its time to stop begins when it is told, not when it was dismissed: nobody is killed unasked.
+            ward.due_s = now + ward.policy.stop_within_s
+            yield Stop(name)
+            return
         if ward.due_s is not None and ward.due_s <= now:
             self._time_is_over(ward)
         if ward.state is State.WANTED:
             yield Spawn(name)
         elif not ward.told:
             ward.told = True
-            if ward.state is State.STOPPING:
-                yield Stop(name)
-            elif ward.state is State.DYING:
+            if ward.state is State.DYING:
                 yield Kill(name, ward.why)
             elif ward.state is State.GIVEN_UP:
                 yield GiveUp(name, ward.why)

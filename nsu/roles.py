@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable
+from errno import EADDRINUSE, EBUSY
 from pathlib import Path
 
 from hostside.host import run_host
@@ -16,6 +17,9 @@ from serverside.server import run_server
 from serverside.settings import ServerSettings
 
 Main = Callable[[Life], int]
+
+PASSING = frozenset({EADDRINUSE, EBUSY})
+"""Errors at a start that pass by themselves: a killed predecessor's processes may still hold a port or a drive."""
 
 
 def mains(conf_path: Path, loaded: Loaded) -> dict[str, Main]:
@@ -34,11 +38,12 @@ def start_server(life: Life, server: ServerSettings, watch: "ConfWatch") -> int:
     """Run the server role; what only a person can mend ends it for good, with a sentence."""
     try:
         return run_server(life, server, watch.fresh)
-    except (SettingsError, StateError, DriveError) as error:
+    except (SettingsError, StateError) as error:
         print(f"nsu: server: {error}", file=sys.stderr, flush=True)
-    except OSError as error:
-        print(f"nsu: server: {error.strerror or error}", file=sys.stderr, flush=True)
-    return Exit.NEVER_AGAIN
+        return Exit.NEVER_AGAIN
+    except (DriveError, OSError) as error:
+        print(f"nsu: server: {getattr(error, 'strerror', None) or error}", file=sys.stderr, flush=True)
+        return Exit.FAILED if error.errno in PASSING else Exit.NEVER_AGAIN
 
 
 class ConfWatch:

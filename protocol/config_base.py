@@ -50,9 +50,7 @@ def list_bytes(op: int, count: int) -> int:
     if record is None:
         return 0
     if count > record.count_max:
-        raise RemoteProtocolError(
-            f"The NSU announces a list of {count} records; {record.count_max} are the most."
-        )
+        raise RemoteProtocolError(f"The NSU announces a list of {count} records; {record.count_max} are the most.")
     return count * record.size_bytes
 
 

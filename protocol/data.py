@@ -21,6 +21,7 @@ def server_data(
 ) -> ServerData:
     """Make the server's machine for a socket whose login is answered.
 
+    Appendix D note (1): "Each data port on the NSU box is capable of handling I/O requests for any unit".
     `units` is indexed by `zn_zlun` and looked at for each request: change it in place when a unit changes.
     Version 0x01 knows neither session, epoch, path nor marker: any numbers do.
     """

@@ -204,9 +204,7 @@ def refusal_of(detail: Detail) -> Refusal:
 REFUSALS = {detail: refusal_of(detail) for detail in Detail}
 
 
-def check_range(
-    op: int, limits: UnitLimits | None, generation: int, lba: int, size_bytes: int
-) -> Refusal | None:
+def check_range(op: int, limits: UnitLimits | None, generation: int, lba: int, size_bytes: int) -> Refusal | None:
     """Judge a request that names a unit, once and here. None: it may be done."""
     if limits is None:
         return REFUSALS[Detail.NO_SUCH_UNIT]

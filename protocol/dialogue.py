@@ -43,9 +43,7 @@ class ServerDialogue(Dialogue):
 
     _table = CONFIG_SERVER
 
-    def __init__(
-        self, offered: int, challenge: int, nonce: bytes, nsu_name: str, secret_of: SecretOf
-    ) -> None:
+    def __init__(self, offered: int, challenge: int, nonce: bytes, nsu_name: str, secret_of: SecretOf) -> None:
         super().__init__(Config.AWAIT_REPLY)
         assert 0 <= challenge <= U32_MAX, challenge
         assert len(nonce) == NONCE_BYTES, len(nonce)
@@ -230,9 +228,7 @@ class HostDialogue(Dialogue):
         """Choose the version, step 3, and queue the reply."""
         greeting = v1_codec.decode(frame)
         if greeting.zn_op != Op.GET_VERSION:
-            raise RemoteProtocolError(
-                f"The NSU greets with operation 0x{greeting.zn_op:x}, not Z_GET_VERSION."
-            )
+            raise RemoteProtocolError(f"The NSU greets with operation 0x{greeting.zn_op:x}, not Z_GET_VERSION.")
         # Appendix D (3): "performs a logical AND operation between its own bitmask ... and the version
         # numbers supplied by the NSU"; "If the AND operation yields 0 ... the host shall close the
         # connection"

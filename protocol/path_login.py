@@ -78,16 +78,12 @@ def v1_login_refusal(detail: int) -> bytes:
 
 def v2_login_message(session: int, epoch: int, path: int, token: bytes) -> bytes:
     """Give the host's login of version 0x02."""
-    return v2.encode(
-        v2.Header(zn_op=Op.PATH_LOGIN, zn_hostid=session, session_epoch=epoch, path=path, proof=token)
-    )
+    return v2.encode(v2.Header(zn_op=Op.PATH_LOGIN, zn_hostid=session, session_epoch=epoch, path=path, proof=token))
 
 
 def v2_login_answer(session: int, path: int, marker: int, server_token: bytes) -> bytes:
     """Give the server's answer of version 0x02: its own token, and the marker of every header to come."""
-    return v2.encode(
-        v2.Header(zn_op=Op.PATH_LOGIN, zn_hostid=session, path=path, zn_marker=marker, proof=server_token)
-    )
+    return v2.encode(v2.Header(zn_op=Op.PATH_LOGIN, zn_hostid=session, path=path, zn_marker=marker, proof=server_token))
 
 
 def v2_login_refusal(session: int, path: int, detail: int, sentence: str = "") -> bytes:

@@ -66,9 +66,7 @@ DETAILS: dict[Detail, DetailRow] = {
     Detail.NONE: DetailRow(Status.EIO, "The request failed; no more is known."),
     Detail.NO_SUCH_UNIT: DetailRow(Status.ENXIO, "There is no such unit for this host."),
     Detail.PAST_END: DetailRow(Status.EINVAL, "The request ends past the last block of the unit."),
-    Detail.ZERO_SIZE: DetailRow(
-        Status.EINVAL, "The request has size 0; one block of 512 bytes is the least."
-    ),
+    Detail.ZERO_SIZE: DetailRow(Status.EINVAL, "The request has size 0; one block of 512 bytes is the least."),
     Detail.UNALIGNED: DetailRow(Status.EINVAL, "The size is not a multiple of 512 bytes."),
     Detail.TOO_LARGE: DetailRow(Status.EINVAL, "A read or write moves at most 131072 bytes."),
     Detail.HIGH_WORDS: DetailRow(Status.EINVAL, "zn_reqsz_hi and zn_lba_hi must be 0 in version 0x01."),
@@ -77,12 +75,8 @@ DETAILS: dict[Detail, DetailRow] = {
     Detail.UNKNOWN_OP: DetailRow(Status.EINVAL, "This version has no such operation."),
     Detail.WRONG_TYPE: DetailRow(Status.EINVAL, "zn_type must be 1."),
     Detail.WRONG_VERSION: DetailRow(Status.EINVAL, "zn_version is not the version of this socket."),
-    Detail.PAYLOAD_CRC: DetailRow(
-        Status.EIO, "The payload arrived with another CRC32C than it was sent with."
-    ),
-    Detail.SHUTTING_DOWN: DetailRow(
-        Status.ESHUTDOWN, "The NSU is shutting down; send the request again later."
-    ),
+    Detail.PAYLOAD_CRC: DetailRow(Status.EIO, "The payload arrived with another CRC32C than it was sent with."),
+    Detail.SHUTTING_DOWN: DetailRow(Status.ESHUTDOWN, "The NSU is shutting down; send the request again later."),
     Detail.DRIVE_FAILED: DetailRow(Status.EIO, "A drive of the array failed."),
     Detail.UNIT_FAILED: DetailRow(Status.EIO, "The array of this unit has failed."),
     Detail.NO_SPACE: DetailRow(Status.ENOSPC, "A sparse drive could not grow: its file system is full."),

@@ -1,7 +1,7 @@
 """Versions are bits of one mask: the offer of Appendix D (2), the choice of Appendix D (3).
 
 Version 0x01 has no secret and protects nobody, so it is never spoken by a host that has a secret: two
-measures keep the choice from being talked down (trap 27). The *floor* is here: `floor_of`. The other,
+measures keep the choice from being talked down. The *floor* is here: `floor_of`. The other,
 binding both masks into the proof, is in `v2/login.py`; alone it would not protect against falling to 0x01,
 which has no proof.
 """

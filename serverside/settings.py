@@ -4,7 +4,7 @@
 `ServerSettings`, and the server compares the two (design: only the hosts whose units changed are disturbed).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 
@@ -64,7 +64,7 @@ class HostSettings:
     name: str
     addresses: tuple[str, ...]
     """Numeric source addresses by which a version 0x01 host is known; may be empty for 0x02."""
-    secret: bytes | None
+    secret: bytes | None = field(repr=False)
     """32 bytes: this host speaks 0x02 only. None: it speaks 0x01 only, and is not protected."""
     data_ports: tuple[DataPortSettings, ...]
     units: tuple[PartitionSettings, ...]

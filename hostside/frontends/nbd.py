@@ -7,6 +7,8 @@ This is the thin edge; the protocol lives in nbd_protocol/. Rules
     reference.
   * A client that can't go on (no room in the pool, its share used up, answers unread) is not read until it
     can. What it sends meanwhile stays in its socket, so it waits too.
+  * Answers that a client does not read are copied when another waits for their slots (DEAF_AFTER_S); so a stopped
+    client, too, costs the others next to nothing.
   * Going on happens in a turn of its own, never at the end of one: whoever sends the driver's packets at a
     turn's end would miss what is submitted after.
   * The socket file is made with its final mode, replaces a dead one, never a living one, and is removed at
@@ -14,24 +16,22 @@ This is the thin edge; the protocol lives in nbd_protocol/. Rules
 """
 
 import errno
-import os
-import socket
 from collections.abc import Callable
 from pathlib import Path
 
 from hostside.frontends.base import Driver, Frontend
 from hostside.frontends.listener import identity, listen
+from hostside.frontends.nbd_client import Client
 from hostside.frontends.nbd_protocol.connection import Connection
 from hostside.frontends.nbd_protocol.export import Export, export_of
 from hostside.frontends.nbd_protocol.transmission import HELD_BYTES_MAX, PART_BYTES
 from ipc.loop import Loop, Timer
 
 SOCKET_MODE = 0o600
-SEND_BUFFER_BYTES = 4 << 20
-"""Asked for; the kernel gives what net.core.wmem_max permits."""
 ACCEPT_PAUSE_S = 0.1
 """After accept failed for want of descriptors or memory."""
-_IOV_MAX = os.sysconf("SC_IOV_MAX")
+DEAF_AFTER_S = 0.2
+"""A client who reads none of its answers for so long, while another waits for room, has them copied."""
 
 
 class NbdFrontend(Frontend):
@@ -69,12 +69,13 @@ class NbdFrontend(Frontend):
         self._driver = driver
         self._part_bytes = part_bytes
         self._held_bytes_max = held_bytes_max
-        self._clients: set[_Client] = set()
+        self._clients: set[Client] = set()
         """Those who are connected, and those who have left something under way with the driver."""
-        self._awake: list[_Client] = []
-        self._stalled: dict[_Client, None] = {}
+        self._awake: list[Client] = []
+        self._stalled: dict[Client, None] = {}
         """Those who wait for room, eldest first."""
         self._resume_timer: Timer | None = None
+        self._deaf_timer: Timer | None = None
         self._drain_timer: Timer | None = None
         self._on_drained: Callable[[], None] | None = None
         self._listener = listen(at, mode)
@@ -105,7 +106,7 @@ class NbdFrontend(Frontend):
     def close(self) -> None:
         """Hang up on everybody and remove the socket file. Harmless twice."""
         self._stop_listening()
-        for timer in (self._drain_timer, self._resume_timer):
+        for timer in (self._drain_timer, self._resume_timer, self._deaf_timer):
             if timer is not None:
                 timer.cancel()
         self._on_drained = None
@@ -131,7 +132,7 @@ class NbdFrontend(Frontend):
                     raise
                 self._pause_accepting()
                 return
-            self._clients.add(_Client(self, accepted))
+            self._clients.add(Client(self._loop, self, accepted, self._make_connection))
 
     def _pause_accepting(self) -> None:
         """Without a descriptor to spare, the readable listener would wake us for ever."""
@@ -142,14 +143,13 @@ class NbdFrontend(Frontend):
         if self._listener.fileno() >= 0:
             self._loop.watch(self._listener, on_readable=self._accept)
 
-    def wake(self, client: "_Client") -> None:
+    def wake(self, client: Client) -> None:
         """Have `client` looked at when this turn ends."""
         self._awake.append(client)
 
-    def make_connection(self, client: "_Client") -> Connection:
-        """Make the protocol's half of a client."""
+    def _make_connection(self, wake: Callable[[], None]) -> Connection:
         part, held = self._part_bytes, self._held_bytes_max
-        return Connection(self._driver, self.describe, client.wake, part_bytes=part, held_bytes_max=held)
+        return Connection(self._driver, self.describe, wake, part_bytes=part, held_bytes_max=held)
 
     def _flush(self) -> None:
         """At the end of each turn: send what was gathered."""
@@ -158,8 +158,21 @@ class NbdFrontend(Frontend):
             for client in awake:
                 client.flush()
                 if client.connection.stalled:
-                    self._stalled[client] = None
+                    self._add_stalled(client)
                     self._resume_soon()
+
+    def _add_stalled(self, client: Client) -> None:
+        self._stalled[client] = None
+        if self._deaf_timer is None:
+            self._deaf_timer = self._loop.call_later(DEAF_AFTER_S, self._relieve)
+
+    def _relieve(self) -> None:
+        """Somebody waits for room: have nobody keep slots by not reading."""
+        self._deaf_timer = None
+        for client in tuple(self._clients):
+            client.relieve_if_deaf()
+        if self._stalled:
+            self._deaf_timer = self._loop.call_later(DEAF_AFTER_S, self._relieve)
 
     def _on_room(self) -> None:
         if self._stalled:
@@ -176,13 +189,13 @@ class NbdFrontend(Frontend):
             client.connection.resume()
             self.note(client)
 
-    def note(self, client: "_Client") -> None:
+    def note(self, client: Client) -> None:
         """Look at what a client's input has led to."""
         if client.connection.stalled:
-            self._stalled[client] = None
+            self._add_stalled(client)
         client.update_watch()
 
-    def forget(self, client: "_Client") -> None:
+    def forget(self, client: Client) -> None:
         """A client has left, and nothing of it is under way."""
         self._clients.discard(client)
         self._stalled.pop(client, None)
@@ -200,99 +213,3 @@ class NbdFrontend(Frontend):
         for client in tuple(self._clients):
             client.hang_up()
         self._note_drained()
-
-
-class _Client:
-    """The socket of one client, and whether it is watched."""
-
-    def __init__(self, frontend: NbdFrontend, accepted: socket.socket) -> None:
-        self._frontend = frontend
-        self._loop = frontend._loop
-        self._socket = accepted
-        self._is_awake = False
-        self.is_open = True
-        self._send_blocked = False
-        self._watched = (False, False)
-        accepted.setblocking(False)
-        accepted.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
-        self.connection = frontend.make_connection(self)
-        self.wake()
-        self.update_watch()
-
-    def wake(self) -> None:
-        """Have `flush` called when this turn ends."""
-        if not self._is_awake:
-            self._is_awake = True
-            self._frontend.wake(self)
-
-    def flush(self) -> None:
-        """Send what can be sent; hang up when nothing is left to do."""
-        self._is_awake = False
-        if not self.is_open:
-            self._forget_if_idle()
-            return
-        self._send()
-        if self.connection.settled:
-            self.hang_up()
-        else:
-            self.update_watch()
-
-    def _send(self) -> None:
-        outbox = self.connection.outbox
-        self._send_blocked = False
-        try:
-            while outbox.unsent_bytes:
-                outbox.sent(self._socket.sendmsg(outbox.first(_IOV_MAX)))
-        except BlockingIOError:
-            self._send_blocked = True
-        except OSError:
-            self.connection.lost()  # whatever it is, there is nobody to tell
-
-    def _on_readable(self) -> None:
-        connection = self.connection
-        targets = connection.targets()
-        try:
-            if len(targets) == 1:
-                size = self._socket.recv_into(targets[0])
-            else:
-                size = self._socket.recvmsg_into(targets)[0]
-        except BlockingIOError:
-            return
-        except OSError:
-            size = 0
-        if size:
-            connection.received(size)
-            self._frontend.note(self)
-        else:
-            connection.lost()
-
-    def _on_writable(self) -> None:
-        self.wake()
-
-    def update_watch(self) -> None:
-        """Watch for what can be used now."""
-        if not self.is_open:
-            return
-        wanted = (self.connection.wants_input, self._send_blocked)
-        if wanted == self._watched:
-            return
-        self._watched = wanted
-        self._loop.watch(
-            self._socket,
-            on_readable=self._on_readable if wanted[0] else None,
-            on_writable=self._on_writable if wanted[1] else None,
-        )
-
-    def hang_up(self) -> None:
-        """Close the socket. What is with the driver still comes back, and is released."""
-        if not self.is_open:
-            return
-        self.is_open = False
-        self.connection.lost()
-        self._loop.forget(self._socket)
-        self._socket.close()
-        self._forget_if_idle()
-
-    def _forget_if_idle(self) -> None:
-        if self.connection.idle:
-            self._frontend.forget(self)

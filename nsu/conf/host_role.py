@@ -55,6 +55,7 @@ def _read_entry(block: Block, machine: MachineSettings, places: dict[Path, str],
         connections,
         _fail_after_s(reader, block, findings),
         disks,
+        reader.one_or_default(keys.PAYLOAD_CRC),
     )
 
 

@@ -255,6 +255,14 @@ ON_NO_PATH = Key(
     ("queue",),
     default="queue",
 )
+PAYLOAD_CRC = Key(
+    "SERVER",
+    "PAYLOAD_CRC",
+    values.YES_NO,
+    "yes: every payload travels with its CRC32C (version 0x02 only; the headers always have one).",
+    ("no",),
+    default="no",
+)
 
 SHOW = Key(
     "DISK",
@@ -289,6 +297,7 @@ KEYS: tuple[Key[Any], ...] = (
     HOST_ADDRESS, HOST_SECRET_FILE, DATA_PORT,
     LBA, ACCESS, ZERO,
     SERVER_ADDRESS, SERVER_CONFIG_PORT, LOGIN, SERVER_SECRET_FILE, CONNECTIONS, ON_NO_PATH,
+    PAYLOAD_CRC,
     SHOW, AT, NUMBER,
 )  # fmt: skip
 

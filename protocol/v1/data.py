@@ -39,6 +39,7 @@ class V1ServerData(ServerData):
     """The server's end."""
 
     def __init__(self, units: Sequence[UnitLimits | None]) -> None:
+        # Appendix D (16): now "data transfer requests from the host will be honored by the NSU".
         self.state = DATA[Data.AWAIT_LOGIN][Happening.LOGIN_GOOD]
         self._units = units
 
@@ -147,9 +148,7 @@ class V1HostData(HostData):
         # Erratum 6: all this is known before a byte of data is taken.
         found = (header.zn_zlun, header.zn_op, header.zn_reqsz_lo, header.zn_requestid, header.zn_reqsz_hi)
         if found != (unit, op, size, 0, 0):
-            raise self._doubt(
-                f"The answer is for (unit, operation, size) {found[:3]}, not {(unit, op, size)}."
-            )
+            raise self._doubt(f"The answer is for (unit, operation, size) {found[:3]}, not {(unit, op, size)}.")
         self._expected.popleft()
         status, detail = header.zn_status, header.zn_flags if header.zn_status else 0
         payload_bytes = size if op == READ and status == 0 else 0

@@ -44,9 +44,7 @@ ZNREQ = Struct(
     "zn_requestid" / Int32ub * "Not used: a host sends 0, the server echoes what came.",
     "zn_status" / Int32ub * "Answer: 0, an errno number, or 0xFFFFFFFF where Appendix D says -1.",
     "zn_reqsz_hi" / Int32ub * "Must be 0.",
-    "zn_reqsz_lo"
-    / Int32ub
-    * "Size in bytes; in Appendix D the challenge, its complement, a cookie or a count.",
+    "zn_reqsz_lo" / Int32ub * "Size in bytes; in Appendix D the challenge, its complement, a cookie or a count.",
     "zn_lba_hi" / Int32ub * "Must be 0: ignoring it would send a write to a wrong place.",
     "zn_lba_lo" / Int32ub * "First block of 512 bytes, so that version 0x01 reaches 2 TiB.",
     "zn_marker" / Int32ub * "Not used: a host sends 0, the server echoes what came.",

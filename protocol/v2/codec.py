@@ -88,9 +88,7 @@ def is_whole(frame: bytes) -> bool:
 def decode(frame: bytes) -> Header:
     """Read 512 bytes; RemoteProtocolError when their CRC does not hold."""
     if not is_whole(frame):
-        raise RemoteProtocolError(
-            "The header's CRC32C does not hold: bytes were changed, or their place is lost."
-        )
+        raise RemoteProtocolError("The header's CRC32C does not hold: bytes were changed, or their place is lost.")
     return Header(*HEADER.unpack(frame))
 
 
@@ -118,9 +116,7 @@ def unpack_units(data: bytes) -> tuple[UnitRecord, ...]:
     return tuple(_unpack_unit(*fields) for fields in UNIT_RECORD.iter_unpack(data))
 
 
-def _unpack_unit(
-    number: int, generation: int, blocks: int, flags: int, uuid: bytes, name: bytes
-) -> UnitRecord:
+def _unpack_unit(number: int, generation: int, blocks: int, flags: int, uuid: bytes, name: bytes) -> UnitRecord:
     text = from_text(name)
     if not 0 < len(text.encode()) <= NAME_BYTES_MAX:
         raise RemoteProtocolError(f"Unit {number} has no name of 1 to {NAME_BYTES_MAX} UTF-8 bytes.")

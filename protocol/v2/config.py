@@ -63,9 +63,7 @@ class V2ServerTalk(ServerTalk):
         if reply.zn_reqsz_lo != greeting.challenge ^ U32_MAX:
             return Detail.WRONG_COMPLEMENT
         login = from_text(reply.text)
-        seen = Negotiation(
-            greeting.offered, reply.supported, V2, greeting.nonce, reply.nonce, greeting.nsu_name, login
-        )
+        seen = Negotiation(greeting.offered, reply.supported, V2, greeting.nonce, reply.nonce, greeting.nsu_name, login)
         secret = secret_of(login)
         if not is_host_proven(secret, seen, reply.proof):
             return Detail.LOGIN_UNPROVEN
@@ -95,9 +93,7 @@ class V2ServerTalk(ServerTalk):
         )
         due = (1, V2, self._session, self._epoch, self._last_request_id)
         if found != due:
-            raise RemoteProtocolError(
-                f"A question has (type, version, session, epoch, number) {found}; {due} is due."
-            )
+            raise RemoteProtocolError(f"A question has (type, version, session, epoch, number) {found}; {due} is due.")
         if header.zn_op == Op.CONFIG_PING:
             return self._say(Op.CONFIG_PING, request_id=header.zn_requestid)
         event = asked(header.zn_op, header.path)

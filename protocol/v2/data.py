@@ -62,9 +62,8 @@ _RANGED = frozenset({READ, WRITE, FLUSH, TRIM, WRITE_ZEROES})
 class V2ServerData(ServerData):
     """The server's end."""
 
-    def __init__(
-        self, session: int, epoch: int, path: int, marker: int, units: Sequence[UnitLimits | None]
-    ) -> None:
+    def __init__(self, session: int, epoch: int, path: int, marker: int, units: Sequence[UnitLimits | None]) -> None:
+        # Appendix D (16): now "data transfer requests from the host will be honored by the NSU".
         self.state = DATA[Data.AWAIT_LOGIN][Happening.LOGIN_GOOD]
         self._session = session
         self._epoch = epoch
@@ -79,9 +78,7 @@ class V2ServerData(ServerData):
             return None
         crc_at = start + CRC_OFFSET_BYTES
         if crc32c(view[start:crc_at]) != _UNPACK_CRC(view, crc_at)[0]:
-            raise self._doubt(
-                "The header's CRC32C does not hold: bytes were changed, or their place is lost."
-            )
+            raise self._doubt("The header's CRC32C does not hold: bytes were changed, or their place is lost.")
         # fmt: off
         (
             zn_type, version, session, unit, sequence, op, flags, request_id, size, lba, marker, epoch,
@@ -226,9 +223,7 @@ class V2HostData(HostData):
             return None
         crc_at = start + CRC_OFFSET_BYTES
         if crc32c(view[start:crc_at]) != _UNPACK_CRC(view, crc_at)[0]:
-            raise self._doubt(
-                "The header's CRC32C does not hold: bytes were changed, or their place is lost."
-            )
+            raise self._doubt("The header's CRC32C does not hold: bytes were changed, or their place is lost.")
         # fmt: off
         (
             zn_type,
@@ -254,8 +249,7 @@ class V2HostData(HostData):
         found = (unit, sequence, op, tag, size, lba)
         if found != self._expected[0]:
             raise self._doubt(
-                f"The answer is for (unit, sequence, operation, tag, size, block) {found}; "
-                f"{self._expected[0]} is due."
+                f"The answer is for (unit, sequence, operation, tag, size, block) {found}; {self._expected[0]} is due."
             )
         if (
             marker != self._marker

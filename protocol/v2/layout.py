@@ -62,18 +62,14 @@ HEADER = Struct(
     * "Data socket: the host's tag. Configuration socket: counts questions from 1; 0 is a pushed notice.",
     "zn_status" / Int32ub * "Answer: 0 or an errno number; 0xFFFFFFFF where Appendix D says -1.",
     "zn_reqsz_hi" / Int32ub * "High word of the size.",
-    "zn_reqsz_lo"
-    / Int32ub
-    * "Low word of the size in bytes; on the configuration socket a cookie, count or kind.",
+    "zn_reqsz_lo" / Int32ub * "Low word of the size in bytes; on the configuration socket a cookie, count or kind.",
     "zn_lba_hi" / Int32ub * "High word of the first block.",
     "zn_lba_lo" / Int32ub * "Low word of the first block of 512 bytes.",
     "zn_marker" / Int32ub * "Random magic of this path, granted at its login.",
     "session_epoch" / Int64ub * "Epoch of the session: a number that never comes again.",
     "path" / Int32ub * "Number of the path within the session.",
     "generation" / Int32ub * "Generation of the unit that the request means.",
-    "payload_crc"
-    / Int32ub
-    * "CRC32C of the payload, when PAYLOAD_CRC is flagged; of the list in a config answer.",
+    "payload_crc" / Int32ub * "CRC32C of the payload, when PAYLOAD_CRC is flagged; of the list in a config answer.",
     "reserved" / Int32ub * "0.",
     "trace_2s" / Int32ub * "2S of Figure 6, nanoseconds since 1S, when TRACE is flagged.",
     "trace_3s" / Int32ub * "3S, likewise.",
@@ -82,9 +78,7 @@ HEADER = Struct(
     "trace_6s" / Int32ub * "6S, likewise.",
     "trace_spare" / Int32ub * "0, a time to come.",
     "reserved_112" / Bytes(16) * "Zeros.",
-    "text"
-    / Bytes(256)
-    * "UTF-8, NUL-padded: the sentence of a refusal, the NSU's name (step 2), the login (step 3).",
+    "text" / Bytes(256) * "UTF-8, NUL-padded: the sentence of a refusal, the NSU's name (step 2), the login (step 3).",
     "nonce" / Bytes(32) * "The server's nonce (step 2), the host's (step 3), a path's (Z_OPEN_PATH).",
     "proof" / Bytes(32) * "HMAC-SHA-256: the host's (step 3), the server's (step 5), a path's tokens.",
     "supported" / Int32ub * "Step 3: the mask of versions this host may speak.",

@@ -105,8 +105,12 @@ def spawn_world(
     drives: int = 1,
     lines: Sequence[str] = (),
     folder: Path | None = None,
+    host_role: bool = True,
 ) -> Iterator[World]:
-    """Run both sides with one host that has `units` (name -> blocks), over two networks, all paths up."""
+    """Run both sides with one host that has `units` (name -> blocks), over two networks, all paths up.
+
+    Without `host_role` the server waits for a host that the caller brings.
+    """
     machine = Machine(folder)
     config_port, port_a, port_b = free_ports(3)
     theirs, first = [], 0
@@ -124,6 +128,9 @@ def spawn_world(
     disks = [Disk(name, machine.folder / f"{name}.sock") for name in units]
     server = Server("box1", NETWORKS, config_port, disks, "host1", secret, paths, list(lines))
     with machine:
-        machine.start(conf_text("box1", machine.state, nsu, server))
-        machine.wait_paths(paths)
+        machine.start(conf_text("box1", machine.state, nsu, *([server] if host_role else [])))
+        if host_role:
+            machine.wait_paths(paths)
+        else:
+            machine.wait_for(lambda status: status["server"])
         yield World(machine, nsu, server, paths)

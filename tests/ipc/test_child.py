@@ -47,9 +47,7 @@ def test_what_main_returns_is_the_exit_status(nursery: Nursery, status: int) -> 
     assert nursery.fork(lambda _: status).wait(5) == status
 
 
-def test_what_escapes_is_printed_and_is_a_failure(
-    nursery: Nursery, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_what_escapes_is_printed_and_is_a_failure(nursery: Nursery, capfd: pytest.CaptureFixture[str]) -> None:
     def main(_: Life) -> int:
         raise ZeroDivisionError("planted")
 
@@ -250,13 +248,31 @@ def test_it_prints_to_1_and_2_wherever_its_parent_prints(
         monkeypatch.setattr(sys, "stdout", elsewhere)
 
         def main(_: Life) -> int:
-            pipes = [os.pipe() for _ in range(8)]  # one of them has the number of `elsewhere` now
+            ends = [end for _ in range(8) for end in socket.socketpair()]  # one has `elsewhere`'s number now
             print("said")
             sys.stdout.flush()
-            return sum(bool(select.select([reader], [], [], 0)[0]) for reader, _ in pipes)
+            return len(select.select(ends, [], [], 0)[0])
 
         assert nursery.fork(main).wait(5) == 0
     assert capfd.readouterr().out == "said\n"
+
+
+def test_a_stream_of_the_parent_is_never_finalized_in_the_child(nursery: Nursery, tmp_path: Path) -> None:
+    """Its descriptor is closed: the finalizer would close what has the number by then."""
+
+    def parent(_: Life) -> int:
+        streams = [(tmp_path / "out").open("w")]
+        sys.stdout = streams[0]
+
+        def main(_: Life) -> int:
+            pipes = [os.pipe() for _ in range(8)]
+            streams.clear()
+            return sum(not os.path.exists(f"/proc/self/fd/{end}") for ends in pipes for end in ends)
+
+        hearts = CounterTable(1, HEART_NAMES)
+        return fork_child("grandchild", main, hearts=hearts, heart_row=0).wait(5) or 0
+
+    assert nursery.fork(parent).wait(5) == 0
 
 
 # Signals
@@ -309,6 +325,19 @@ def test_a_signal_for_a_child_never_reaches_its_parent(nursery: Nursery) -> None
     assert told == []
 
 
+def test_a_signal_is_not_written_to_what_has_the_number_of_the_parents_pipe(nursery: Nursery) -> None:
+    loop = Loop()
+    loop.on_signal(signal.SIGUSR1, loop.stop)
+
+    def main(_: Life) -> int:
+        ends = [end for _ in range(16) for end in socket.socketpair()]
+        os.kill(os.getpid(), signal.SIGTERM)
+        return len(select.select(ends, [], [], 0)[0])
+
+    assert nursery.fork(main).wait(5) == 0
+    loop.close()
+
+
 def test_other_signals_are_as_a_new_process_has_them(nursery: Nursery) -> None:
     loop = Loop()
     loop.on_signal(signal.SIGHUP, loop.stop)
@@ -319,9 +348,7 @@ def test_other_signals_are_as_a_new_process_has_them(nursery: Nursery) -> None:
             signal.getsignal(number) == signal.SIG_DFL
             for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD, signal.SIGALRM)
         )
-        ignored = all(
-            signal.getsignal(number) == signal.SIG_IGN for number in (signal.SIGINT, signal.SIGPIPE)
-        )
+        ignored = all(signal.getsignal(number) == signal.SIG_IGN for number in (signal.SIGINT, signal.SIGPIPE))
         return 0 if at_default and ignored and not signal.pthread_sigmask(signal.SIG_BLOCK, []) else 1
 
     assert nursery.fork(main).wait(5) == 0
@@ -340,9 +367,7 @@ def test_kill_9_of_the_parent_takes_the_whole_tree(nursery: Nursery) -> None:
             hearts = CounterTable(2, HEART_NAMES)
             if depth:
                 for row in range(2):
-                    fork_child(
-                        "below", parent(depth - 1), hearts=hearts, heart_row=row, keep=pids.descriptors()
-                    )
+                    fork_child("below", parent(depth - 1), hearts=hearts, heart_row=row, keep=pids.descriptors())
             pids.put(os.getpid().to_bytes(4, "little"))
             time.sleep(60)
             return 0
@@ -391,9 +416,7 @@ def test_a_parent_that_dies_during_the_fork_takes_the_child_before_its_main(
     os.close(reader)
 
 
-def test_a_fork_that_is_refused_leaves_nothing_behind(
-    nursery: Nursery, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_fork_that_is_refused_leaves_nothing_behind(nursery: Nursery, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse() -> int:
         raise BlockingIOError("no process is left")
 

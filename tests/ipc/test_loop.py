@@ -104,6 +104,22 @@ def test_the_end_of_a_peer_is_told_as_readable(loop: Loop, pair: Pair) -> None:
     assert left.recv(1) == b""
 
 
+def test_the_end_of_a_writer_is_told_who_reads(loop: Loop) -> None:
+    reader, writer = os.pipe()
+    loop.watch(reader, on_readable=loop.stop)
+    os.close(writer)  # epoll says EPOLLHUP alone
+    loop.run()
+    loop.forget(reader)
+    os.close(reader)
+
+
+def test_who_forgets_when_it_reads_is_not_told_that_it_can_write(loop: Loop, pair: Pair) -> None:
+    left, right = pair
+    right.send(b"x")
+    loop.watch(left, on_readable=lambda: loop.forget(left), on_writable=lambda: pytest.fail("it was forgotten"))
+    run_for(loop, 0.005)
+
+
 def test_the_end_of_a_reader_is_told_to_who_only_writes(loop: Loop) -> None:
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
@@ -357,19 +373,23 @@ def test_signals_are_told_by_number_and_a_burst_may_be_told_as_one(loop: Loop) -
     assert sorted(told) == [signal.SIGUSR1, signal.SIGUSR2]
 
 
-def test_a_handler_of_another_making_can_stop_and_enqueue(loop: Loop) -> None:
+@pytest.mark.parametrize("how", ["stop", "enqueue"])
+def test_a_handler_of_another_making_wakes_a_loop_that_sleeps(loop: Loop, how: str) -> None:
     """A loop sleeps on when a handler returns (PEP 475) unless it is woken."""
-    told: list[str] = []
-    former = signal.signal(signal.SIGUSR1, lambda *_: loop.enqueue(note(told, "enqueued")))
-    former_alarm = signal.signal(signal.SIGALRM, lambda *_: loop.stop())
+
+    def handle(_number: int, _frame: object) -> None:
+        if how == "stop":
+            loop.stop()
+        else:
+            loop.enqueue(loop.stop)
+
+    former = signal.signal(signal.SIGALRM, handle)
+    signal.setitimer(signal.ITIMER_REAL, 0.02)
+    loop.call_later(2, lambda: pytest.fail("it slept on"))
     try:
-        loop.call_later(0, lambda: os.kill(os.getpid(), signal.SIGUSR1))
-        signal.setitimer(signal.ITIMER_REAL, 0.02)
         loop.run()
     finally:
-        signal.signal(signal.SIGUSR1, former)
-        signal.signal(signal.SIGALRM, former_alarm)
-    assert told == ["enqueued"]
+        signal.signal(signal.SIGALRM, former)
 
 
 def test_close_gives_signals_and_descriptors_back() -> None:

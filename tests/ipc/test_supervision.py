@@ -75,7 +75,7 @@ def test_a_steady_child_begins_again_at_the_first_rest(ready_for_s: float, rest_
     plan.spawned("web", 1)
     plan.ready("web", 2)
     plan.exited("web", Exit.FAILED, 2 + ready_for_s)
-    assert plan.next_at() == pytest.approx(2 + ready_for_s + rest_s, rel=0.01)
+    assert plan.next_at() == pytest.approx(2 + ready_for_s + rest_s, abs=0.01)
 
 
 def test_a_child_that_lived_long_but_was_never_ready_is_not_steady() -> None:
@@ -165,11 +165,13 @@ def test_the_dismissed_are_stopped_killed_when_late_and_forgotten_when_reaped() 
     plan = running()
     plan.dismiss("web", 1)
     plan.dismiss("web", 2)
+    assert plan.next_at() == 1
     assert plan.verbs(2) == [Stop("web")]
+    assert plan.next_at() == 2 + STOP_WITHIN_S
     assert plan.verbs(2) == []
     plan.beat("web", 2)
     plan.ready("web", 2)
-    assert plan.verbs(1 + STOP_WITHIN_S) == [Kill("web", "it did not stop within 3.0 s")]
+    assert plan.verbs(2 + STOP_WITHIN_S) == [Kill("web", "it did not stop within 3.0 s")]
     plan.exited("web", -9, 5)
     assert (plan.names(), plan.state("web"), plan.next_at()) == ((), State.GONE, None)
 
@@ -184,6 +186,24 @@ def test_who_does_not_run_is_forgotten_at_once(state: State) -> None:
     assert plan.state("web") is state
     plan.dismiss_all(0)
     assert (plan.names(), plan.verbs(100)) == ((), [])
+
+
+def test_nobody_is_killed_as_too_slow_before_it_was_told_to_stop() -> None:
+    plan = running()
+    plan.dismiss("web", 1)
+    assert plan.verbs(1 + 2 * STOP_WITHIN_S) == [Stop("web")]
+    assert plan.verbs(1 + 2 * STOP_WITHIN_S) == []
+
+
+def test_children_of_one_policy_rest_each_on_its_own_account() -> None:
+    plan, shared = Plan(), policy()
+    for name in "ab":
+        plan.want(name, shared)
+        plan.spawned(name, 0)
+    plan.exited("a", Exit.FAILED, 0)
+    plan.verbs(1)
+    plan.exited("b", Exit.FAILED, 1)
+    assert plan.next_at() == pytest.approx(1 + FIRST_S, abs=0.01)
 
 
 def test_who_is_wanted_again_while_it_stops_is_forked_again_without_a_rest() -> None:
@@ -216,7 +236,7 @@ class Process:
     beat_s: float
     is_ready: bool = False
     is_killed: bool = False
-    is_stopped: bool = False
+    stopped_s: float | None = None
 
 
 @dataclass
@@ -252,7 +272,8 @@ class PlanInAWorld(RuleBasedStateMachine):
         self.wanted.discard(name)
         self.world.given_up.discard(name)
 
-    @rule(seconds=st.sampled_from([0.0, 0.05, 0.3, 1.0, 2.5, 6.0, 20.0]))
+    # Sums of powers of two: differences of such times are exact.
+    @rule(seconds=st.sampled_from([0.0, 0.0625, 0.25, 1.0, 2.5, 6.0, 20.0]))
     def pass_time(self, seconds: float) -> None:
         self.now += seconds
 
@@ -286,14 +307,16 @@ class PlanInAWorld(RuleBasedStateMachine):
     def end(self, verb: Stop | Kill) -> None:
         process = self.world.processes[verb.name]
         if isinstance(verb, Stop):
-            assert not process.is_stopped, "said once"
+            assert process.stopped_s is None, "said once"
             assert not process.is_killed
-            process.is_stopped = True
+            process.stopped_s = self.now
             return
         assert not process.is_killed, "said once"
         process.is_killed = True
-        if not process.is_stopped:
+        if process.stopped_s is None:
             assert self.now - process.beat_s >= SILENT_AFTER_S, "it was not silent"
+        else:
+            assert self.now - process.stopped_s >= STOP_WITHIN_S, "it had time"
 
     @precondition(lambda self: self.world.processes)
     @rule(data=st.data(), status=STATUSES)
@@ -325,7 +348,7 @@ class PlanInAWorld(RuleBasedStateMachine):
         for _ in range(20):
             self.act()
             for name, process in tuple(self.world.processes.items()):
-                if process.is_stopped or process.is_killed:
+                if process.stopped_s is not None or process.is_killed:
                     del self.world.processes[name]
                     self.plan.exited(name, -9 if process.is_killed else 0, self.now)
                 else:
@@ -333,9 +356,7 @@ class PlanInAWorld(RuleBasedStateMachine):
                     self.plan.ready(name, self.now)
             self.now += 1
         states = {name: self.plan.state(name) for name in self.plan.names()}
-        assert states == {
-            name: State.GIVEN_UP if name in self.world.given_up else State.READY for name in self.wanted
-        }
+        assert states == {name: State.GIVEN_UP if name in self.world.given_up else State.READY for name in self.wanted}
 
 
 TestPlanInAWorld = PlanInAWorld.TestCase

@@ -6,6 +6,9 @@ A file is comment lines, `length N`, then `OFFSET: hex` for each row of 16 bytes
 from collections.abc import Iterator
 from pathlib import Path
 
+from protocol.crc import crc32c
+from protocol.ops import Flag, Op
+
 FOLDER = Path(__file__).parent / "golden"
 
 CHALLENGE = 0x12345678
@@ -16,6 +19,25 @@ SECRET = bytes(range(200, 232))
 SESSION = 77
 EPOCH = 0x0102030405060708
 MARKER = 0xFEEDF00D
+
+V2_REQUESTS = [
+    ("v2_50_read", Op.READ, Flag.PAYLOAD_CRC | Flag.TRACE, 2**32 + 7, 4096, 0),
+    ("v2_51_write", Op.WRITE, Flag.FUA | Flag.PAYLOAD_CRC, 2**32 + 7, 512, crc32c(b"\xa5" * 512)),
+    ("v2_52_flush", Op.FLUSH, 0, 0, 0, 0),
+    ("v2_53_trim", Op.TRIM, 0, 8, 2**40, 0),
+    ("v2_54_write_zeroes", Op.WRITE_ZEROES, 0, 8, 1 << 20, 0),
+    ("v2_55_ping", Op.PING, 0, 0, 0, 0),
+]
+"""Golden file, operation, flags, block, size in bytes, CRC of the payload; tags count from 1000."""
+
+V2_ANSWERS = [
+    "v2_60_read_answer",
+    "v2_61_write_refused",
+    "v2_62_flush_answer",
+    "v2_63_trim_answer",
+    "v2_64_write_zeroes_answer",
+    "v2_65_ping_answer",
+]
 
 
 def golden(name: str) -> bytes:

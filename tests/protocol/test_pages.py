@@ -23,6 +23,6 @@ def test_ways_to_name_a_step() -> None:
     cited = PAGES["cited"]
     assert list(cited("Appendix D (3): so")) == ["3"]
     assert list(cited("Appendix D (6), (8), (10)")) == ["6", "8", "10"]
-    assert list(cited("Appendix D, steps 2 to 5")) == ["2", "5"]
+    assert list(cited("Appendix D, steps 2 to 5 and 9")) == ["2", "3", "4", "5", "9"]
     assert list(cited("Appendix D note (2)")) == ["note 2"]
     assert list(cited("Appendix C, and 5 more")) == []

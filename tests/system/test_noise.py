@@ -14,7 +14,7 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -208,10 +208,15 @@ def settled(pid: int, expected: State, timeout_s: float) -> State:
     return state
 
 
-@pytest.fixture
-def server() -> Iterator[ServerUnderTest]:
-    with spawn_server(v1_hosts=(HOST, OTHER_HOST), connections_max=4, units={"unit_1": 4096}) as running:
-        yield running
+@contextmanager
+def running_server() -> Iterator[ServerUnderTest]:
+    """An NSU that in the end must be the process it was, and must have printed no traceback."""
+    # Not a fixture: a failure has to pass through spawn_server, which then shows the server's log.
+    with spawn_server(v1_hosts=(HOST, OTHER_HOST), connections_max=4, units={"unit_1": 4096}) as server:
+        pid = server.server_pid
+        yield server
+        assert server.server_pid == pid, "the server was started anew"
+        assert "Traceback" not in server.machine.log(), server.machine.log()
 
 
 def make_noise(maker: Noisemaker, inputs: int) -> None:
@@ -237,13 +242,13 @@ def make_noise(maker: Noisemaker, inputs: int) -> None:
     say_them()
 
 
-def test_ten_thousand_bad_inputs_leave_no_trace(server: ServerUnderTest) -> None:
-    with ExitStack() as stack:
+def test_ten_thousand_bad_inputs_leave_no_trace() -> None:
+    with running_server() as server, ExitStack() as stack:
+        pid = server.server_pid
         neighbour = Neighbour(log_in(HOST, server.config_port, source_address=OTHER_HOST))
         stack.callback(neighbour.close)
         maker = Noisemaker(server)
         stack.callback(maker.leave)
-        pid = server.server_pid
         neighbour.check_undisturbed(slowest_s=2.0)
         before = state_of(pid)
         # What a first time costs (imports, caches, arenas) is no leak: memory is compared from here on.
@@ -270,10 +275,10 @@ DESCRIPTORS_MAX = 512
 """Of the server, at any moment of the flood: half of that default."""
 
 
-def test_a_flood_of_strangers_keeps_nobody_out(server: ServerUnderTest) -> None:
+def test_a_flood_of_strangers_keeps_nobody_out() -> None:
     """Silent, or wrong and never listening to the answer: the server keeps few of them, and not for long."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with ExitStack() as stack:
+    with running_server() as server, ExitStack() as stack:
         stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         neighbour = Neighbour(log_in(HOST, server.config_port, source_address=OTHER_HOST))

@@ -62,6 +62,7 @@ def server() -> Iterator[ServerUnderTest]:
         shared_port=True,
     ) as running:
         yield running
+        assert "Traceback" not in running.machine.log(), running.machine.log()
 
 
 @pytest.fixture(scope="module")

@@ -86,6 +86,11 @@ class Account:
         if self.stalled:
             self._wake()
 
+    def send_read(self, header: bytes, request: Request) -> None:
+        """Queue the data of a read that has ended well."""
+        self.outbox.push_read(header, request)
+        self._wake()
+
     def answer(self, cookie: int, refusal: Refusal | None) -> None:
         """Queue a reply without data. "The server SHOULD prefer sending errors via a structured reply"."""
         if refusal is None:
@@ -112,8 +117,7 @@ class Account:
         else:
             header = _pack_simple(SIMPLE_REPLY_MAGIC, 0, cookie)
         self.unanswered -= 1
-        self.outbox.push_read(header, request)
-        self._wake()
+        self.send_read(header, request)
 
     def plain_done(self, cookie: int, request: Request) -> None:
         """Answer a write that is one part, or a request without payload; the driver calls it."""

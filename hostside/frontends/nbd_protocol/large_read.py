@@ -38,7 +38,7 @@ class ChunkedRead(Transaction):
             self.account.release(request)
         else:
             header = data_chunk(self.cookie, request.offset_bytes, request.length_bytes, done=False)
-            self.account.outbox.push_read(header, request)
+            self.account.send_read(header, request)
 
     def answer(self) -> None:
         """See Transaction."""

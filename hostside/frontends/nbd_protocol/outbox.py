@@ -64,7 +64,7 @@ class Outbox:
             self._cut(size)
         else:
             self._buffers.clear()
-        reached = self._pushed_bytes - self.unsent_bytes
+        reached = self.sent_bytes
         owed = self._owed
         while owed and owed[0][0] <= reached:
             self._release(owed.popleft()[1])
@@ -75,6 +75,19 @@ class Outbox:
             size -= len(buffers.popleft())
         if size:
             buffers[0] = memoryview(buffers[0])[size:]
+
+    @property
+    def sent_bytes(self) -> int:
+        """Ever sent."""
+        return self._pushed_bytes - self.unsent_bytes
+
+    def detach(self) -> None:
+        """Copy what is unsent, and free the slots behind it: the client keeps us waiting."""
+        if not self._owed:
+            return
+        self._buffers = deque([b"".join(self._buffers)])
+        while self._owed:
+            self._release(self._owed.popleft()[1])
 
     def close(self) -> None:
         """Forget everything, and whatever is pushed from now on: nobody is there to read it."""

@@ -5,6 +5,7 @@ a delay for every request, errors for a range of the disk, and how many slots ar
 """
 
 import os
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -53,6 +54,7 @@ class MemoryDriver:
         self.released = 0
         self._call_later = call_later
         self._file = os.memfd_create("disk")
+        weakref.finalize(self, os.close, self._file)
         os.ftruncate(self._file, unit.size_bytes)
         self._refused_room = False
 

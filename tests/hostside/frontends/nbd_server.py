@@ -25,6 +25,7 @@ class NbdServer:
         self.at = at
         self.child = child
         self._counts = counts
+        self._clients: list[socket.socket] = []
 
     @property
     def uri(self) -> str:
@@ -35,6 +36,7 @@ class NbdServer:
 
     def connect(self) -> socket.socket:
         client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._clients.append(client)
         client.settimeout(DEADLINE_S)
         client.connect(str(self.at))
         return client
@@ -45,6 +47,10 @@ class NbdServer:
         status = self.child.wait(DEADLINE_S)
         assert status is not None, "it did not stop"
         return status
+
+    def hang_up_all(self) -> None:
+        for client in self._clients:
+            client.close()
 
     def settle(self) -> None:
         """Wait until every slot is free and nobody is connected."""
@@ -97,7 +103,11 @@ def nbd_server(
     try:
         wait_for(lambda: child.is_ready or child.poll() is not None)
         assert child.poll() is None
-        yield NbdServer(child, at, counts)
+        server = NbdServer(child, at, counts)
+        try:
+            yield server
+        finally:
+            server.hang_up_all()
     finally:
         if child.poll() is None:
             child.kill_and_reap()

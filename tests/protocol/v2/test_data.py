@@ -10,29 +10,12 @@ from protocol.crc import crc32c
 from protocol.data import Answer, HostData, Refusal, Request, ServerData, UnitLimits, host_data, server_data
 from protocol.errors import RemoteProtocolError
 from protocol.limits import REQUEST_BYTES_MAX, U32_MAX, U64_MAX
-from protocol.ops import Flag, Op
+from protocol.ops import Op
 from protocol.status import DETAILS, Detail, Status
 from protocol.v2.codec import Header, decode, encode
-from tests.protocol.goldens import EPOCH, MARKER, SESSION, golden
+from tests.protocol.goldens import EPOCH, MARKER, SESSION, V2_ANSWERS, V2_REQUESTS, golden
 
 UNITS = [UnitLimits(1001, True, 5), UnitLimits(1 << 40, False, 5), None]
-LBA = 2**32 + 7
-REQUESTS = [
-    ("v2_50_read", Op.READ, Flag.PAYLOAD_CRC | Flag.TRACE, LBA, 4096, 0),
-    ("v2_51_write", Op.WRITE, Flag.FUA | Flag.PAYLOAD_CRC, LBA, 512, crc32c(b"\xa5" * 512)),
-    ("v2_52_flush", Op.FLUSH, 0, 0, 0, 0),
-    ("v2_53_trim", Op.TRIM, 0, 8, 2**40, 0),
-    ("v2_54_write_zeroes", Op.WRITE_ZEROES, 0, 8, 1 << 20, 0),
-    ("v2_55_ping", Op.PING, 0, 0, 0, 0),
-]
-ANSWERS = [
-    "v2_60_read_answer",
-    "v2_61_write_refused",
-    "v2_62_flush_answer",
-    "v2_63_trim_answer",
-    "v2_64_write_zeroes_answer",
-    "v2_65_ping_answer",
-]
 
 
 def a_server() -> ServerData:
@@ -45,7 +28,7 @@ def a_host() -> HostData:
 
 def send_golden_requests(host: HostData) -> list[bytes]:
     frames = []
-    for index, (_, op, flags, lba, size_bytes, payload_crc) in enumerate(REQUESTS):
+    for index, (_, op, flags, lba, size_bytes, payload_crc) in enumerate(V2_REQUESTS):
         into = memoryview(bytearray(b"\xff" * 512))
         host.request(
             into,
@@ -75,12 +58,12 @@ def take_answer(host: HostData, frame: bytes) -> Answer:
 
 
 def test_host_says_the_golden_requests() -> None:
-    assert send_golden_requests(a_host()) == [golden(row[0]) for row in REQUESTS]
+    assert send_golden_requests(a_host()) == [golden(row[0]) for row in V2_REQUESTS]
 
 
 def test_server_reads_the_golden_requests() -> None:
     server = a_server()
-    for index, (name, op, flags, lba, size_bytes, payload_crc) in enumerate(REQUESTS):
+    for index, (name, op, flags, lba, size_bytes, payload_crc) in enumerate(V2_REQUESTS):
         request = take(server, golden(name))
         assert request.refusal is None, name
         assert (request.op, request.flags, request.lba, request.size_bytes) == (op, flags, lba, size_bytes)
@@ -92,7 +75,7 @@ def test_server_reads_the_golden_requests() -> None:
 
 def test_server_says_the_golden_answers() -> None:
     server = a_server()
-    for index, (row, name) in enumerate(zip(REQUESTS, ANSWERS, strict=True)):
+    for index, (row, name) in enumerate(zip(V2_REQUESTS, V2_ANSWERS, strict=True)):
         request = take(server, golden(row[0]))
         into = memoryview(bytearray(b"\xff" * 512))
         if index == 0:
@@ -109,7 +92,7 @@ def test_host_reads_the_golden_answers_in_their_order(lead_bytes: int) -> None:
     host = a_host()
     send_golden_requests(host)
     assert host.outstanding == 6
-    buffer = memoryview(bytes(lead_bytes) + b"".join(map(golden, ANSWERS)) + b"tail")
+    buffer = memoryview(bytes(lead_bytes) + b"".join(map(golden, V2_ANSWERS)) + b"tail")
     answers = []
     for start in range(lead_bytes, len(buffer) - 511, 512):
         assert host.next(buffer, start, start + 511) is None, "not whole yet"
@@ -249,15 +232,15 @@ def test_host_reads_no_data_after_an_answer_that_is_not_due(wrong: dict[str, Any
 
 def test_host_refuses_answers_out_of_order_or_unasked_or_broken() -> None:
     with pytest.raises(RemoteProtocolError, match="not asked"):
-        take_answer(a_host(), golden(ANSWERS[0]))
+        take_answer(a_host(), golden(V2_ANSWERS[0]))
     host = a_host()
     send_golden_requests(host)
     with pytest.raises(RemoteProtocolError, match="is due"):
-        take_answer(host, golden(ANSWERS[1]))
+        take_answer(host, golden(V2_ANSWERS[1]))
     host = a_host()
     send_golden_requests(host)
     with pytest.raises(RemoteProtocolError, match="CRC32C"):
-        take_answer(host, golden(ANSWERS[0])[:-1] + b"\0")
+        take_answer(host, golden(V2_ANSWERS[0])[:-1] + b"\0")
 
 
 @given(st.binary(max_size=3000).map(bytearray), st.integers(0, 600))

@@ -1,6 +1,7 @@
 """Proved: how a file becomes a drive, whom it belongs to, and that its bytes are kept."""
 
 import errno
+import fcntl
 import os
 from pathlib import Path
 
@@ -84,6 +85,14 @@ def test_two_owners_never_share_a_drive(tmp_path: Path) -> None:
     assert caught.value.errno == errno.EBUSY
     drive.close()
     open_file(path).close()
+
+
+def test_two_owners_never_make_one_drive(tmp_path: Path) -> None:
+    with (tmp_path / ".drive.img.new").open("wb") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)  # another NSU is at making it
+        with pytest.raises(DriveError, match="in use already"):
+            open_file(tmp_path / "drive.img", MIB)
+    assert not (tmp_path / "drive.img").exists()
 
 
 def test_the_lock_lasts_as_long_as_any_forked_child(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ class CrashFile(ZeroFile):
 
     def write(self, data: bytes, offset_bytes: int) -> None:
         self.before = os.pread(self.fd, os.fstat(self.fd).st_size, 0)
-        torn = data[: self.luck.randrange(len(data))]
+        torn = data[: self.luck.randrange(80)]  # the header and the bits lie in the first 80 bytes
         try:
             self.steps.step()
         except Cut:

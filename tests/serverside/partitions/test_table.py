@@ -91,7 +91,9 @@ def test_all_partitions_that_begin_together_share_one_map(tmp_path: Path) -> Non
 
 def test_data_outlives_starts_and_sizes(tmp_path: Path) -> None:
     server = Server(tmp_path)
-    write(server.serve(host("host1", unit("a", 5, 14, zero=True))).partitions[0], 0, b"d" * 512)
+    small = server.serve(host("host1", unit("a", 5, 14, zero=True))).partitions[0]
+    small.prepare_write(0, 1)
+    small.write_from(memoryview(b"d" * 512), 0)  # the bit is live, and not saved yet
     grown = server.serve(host("host1", unit("a", 5, 24, zero=True)))
     assert read(grown.units("host1")[0]) == b"d" * 512 + bytes(19 * 512)
     server.start()

@@ -179,20 +179,20 @@ def test_without_room_the_client_waits_and_nothing_is_lost() -> None:
 
 def test_who_does_not_read_the_answers_is_not_listened_to() -> None:
     wire = Wire(4 * MIB, slots=64, held_bytes_max=MIB).open()
-    wire.reads_answers = False
+    wire.deafen()
     wire.say(b"".join(request(READ, 0, 65536, cookie=cookie) for cookie in range(100)))
     assert wire.connection.stalled
     assert wire.driver.pool.free_count == 64 - 16, "the client holds its share and no more"
     wire.say(bytes(10 * MIB))
     assert wire.unsaid == 10 * MIB
-    wire.reads_answers = True
+    wire.listen()
     wire.hang_up()
     assert wire.all_slots_free()
 
 
 def test_endless_flushes_of_a_deaf_client_are_bounded_too() -> None:
     wire = Wire(held_bytes_max=64 << 10).open()
-    wire.reads_answers = False
+    wire.deafen()
     wire.say(b"".join(request(FLUSH, 0, 0) for _ in range(20_000)))
     assert wire.connection.outbox.unsent_bytes < 64 << 11
     assert wire.connection.stalled
@@ -234,11 +234,11 @@ def test_drain_finishes_what_has_begun_and_refuses_the_rest() -> None:
 
 def test_drain_refuses_what_waited_for_room() -> None:
     wire = Wire(slots=1).open()
-    wire.reads_answers = False
+    wire.deafen()
     wire.say(request(READ, 0, 512) + request(READ, 0, 512, cookie=2))
     assert wire.connection.stalled
     wire.connection.drain()
-    wire.reads_answers = True
+    wire.listen()
     assert [(cookie, error) for cookie, error, _ in wire.ask(b"")] == [(1, -1), (2, ESHUTDOWN)]
 
 

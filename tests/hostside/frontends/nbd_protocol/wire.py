@@ -97,19 +97,33 @@ class Wire:
         held_bytes_max: int = 16 * MIB,
     ) -> None:
         self.due: list[Callable[[], None]] = []
+        self.heard = bytearray()
+        self._reads_answers = True
+        self._is_awake = False
+        self._unsaid = b""
         pool = BufferPool(slots, SPLIT_BYTES, holders={"all": slots})
         unit = unit_of(size, flags=flags, version=version)
         self.driver = MemoryDriver(unit, pool, lambda delay_s, callback: self.due.append(callback))
         self.connection = Connection(
             self.driver,
             lambda: export_of("unit_1", self.driver.unit),
-            lambda: None,
+            self._wake,
             part_bytes=part_bytes,
             held_bytes_max=held_bytes_max,
         )
-        self.heard = bytearray()
-        self.reads_answers = True
-        self._unsaid = b""
+        self.driver.on_room = self._wake
+
+    def _wake(self) -> None:
+        self._is_awake = True
+
+    def deafen(self) -> None:
+        """Leave answers unread."""
+        self._reads_answers = False
+
+    def listen(self) -> None:
+        """Read answers again: the socket becomes writable."""
+        self._reads_answers = True
+        self._wake()
 
     @property
     def unsaid(self) -> int:
@@ -125,7 +139,7 @@ class Wire:
     def say(self, data: bytes, step: int = 1 << 30) -> None:
         """Feed `data` in pieces of at most `step` bytes, and let everything happen that can."""
         self._unsaid += data
-        while self._feed(step) or self._answer() or self._work():
+        while self._feed(step) or self._look() or self._work():
             pass
 
     def take(self) -> bytes:
@@ -148,8 +162,6 @@ class Wire:
         return self.driver.pool.free_count == self.driver.pool.slots and self.driver.made == self.driver.released
 
     def _feed(self, step: int) -> bool:
-        if self.connection.stalled:
-            self.connection.resume()
         if not self._unsaid or not self.connection.wants_input:
             return False
         given = 0
@@ -161,13 +173,18 @@ class Wire:
         self.connection.received(given)
         return True
 
-    def _answer(self) -> bool:
-        outbox = self.connection.outbox
-        if not outbox.unsent_bytes or not self.reads_answers:
+    def _look(self) -> bool:
+        """Do what an edge does when it is woken, and only then: whoever forgets to wake it hangs."""
+        if not self._is_awake:
             return False
-        data = b"".join(outbox.first(3))
-        outbox.sent(len(data))
-        self.heard += data
+        self._is_awake = False
+        outbox = self.connection.outbox
+        while outbox.unsent_bytes and self._reads_answers:
+            data = b"".join(outbox.first(3))
+            outbox.sent(len(data))
+            self.heard += data
+        if self.connection.stalled:
+            self.connection.resume()
         return True
 
     def _work(self) -> bool:
