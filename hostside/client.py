@@ -212,9 +212,7 @@ class Disk:
         except ExportRefusedError as error:
             raise OSError(error.number, f"{self.at}: {error.sentence}") from error
         except OSError as error:
-            raise OSError(
-                error.errno, f"the disk at {self.at} cannot be opened: {error.strerror or error}"
-            ) from error
+            raise OSError(error.errno, f"the disk at {self.at} cannot be opened: {error.strerror or error}") from error
         return handshake.opened
 
     # Moving
@@ -266,9 +264,7 @@ class Disk:
                 self._send(piece)
             self._await_at_most(0)
         except FrameInDoubtError as error:
-            raise ConnectionAbortedError(
-                errno.ECONNABORTED, f"the disk {self.name} is lost: {error}"
-            ) from error
+            raise ConnectionAbortedError(errno.ECONNABORTED, f"the disk {self.name} is lost: {error}") from error
         finally:
             if transmission.outstanding:
                 self._socket.close()  # interrupted half-way: the next reply would not be ours

@@ -29,6 +29,11 @@ TAGS_MAX = 1024
 REQUEST_SLOTS_MAX = 512
 """The largest request of a front-end: 32 MiB in constituents of 64 KiB."""
 
+QUEUE_BYTES = 128 << 10
+"""4,096 packets: a disk has at most TAGS_MAX in flight, the rest is room for LOST, AVAILABLE and what a dead agent left.
+
+No more, because the kernel gives all pipes of an unprivileged user 64 MiB together.
+"""
 PATH_COUNTERS = ("requests", "errors", "read_bytes", "written_bytes", "wakeups")
 REASON_BYTES = 240
 
@@ -81,7 +86,7 @@ def make_wiring(entry: ServerEntry) -> Wiring:
     paths = entry.connections
     return Wiring(
         disks=disks,
-        commands=[PacketQueue(PACKET_BYTES) for _ in range(paths)],
+        commands=[PacketQueue(PACKET_BYTES, pipe_bytes=QUEUE_BYTES) for _ in range(paths)],
         counters=CounterTable(paths, PATH_COUNTERS),
         reasons=BufferPool(paths, 256, holders={"the last words of each path's agent": paths}),
         hearts=CounterTable(paths + len(disks), ("beat",)),
@@ -95,4 +100,4 @@ def _disk_wires(name: str, index: int) -> DiskWires:
         "small requests in flight beside it": REQUEST_SLOTS_MAX,
     }
     pool = BufferPool(sum(holders.values()), SLOT_BYTES, holders=holders)
-    return DiskWires(name, index, PacketQueue(PACKET_BYTES), pool, Notes(TAGS_MAX))
+    return DiskWires(name, index, PacketQueue(PACKET_BYTES, pipe_bytes=QUEUE_BYTES), pool, Notes(TAGS_MAX))

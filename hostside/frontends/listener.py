@@ -40,9 +40,7 @@ def _remove_stale(at: Path) -> None:
     except FileNotFoundError:
         return
     if not stat.S_ISSOCK(status.st_mode):
-        raise FileExistsError(
-            errno.EEXIST, f"{at} is no socket and stays; name another place, or move it away"
-        )
+        raise FileExistsError(errno.EEXIST, f"{at} is no socket and stays; name another place, or move it away")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.setblocking(False)
         result = probe.connect_ex(os.fspath(at))

@@ -7,8 +7,8 @@ This is the thin edge; the protocol lives in nbd_protocol/. Rules
     reference.
   * A client that can't go on (no room in the pool, its share used up, answers unread) is not read until it
     can. What it sends meanwhile stays in its socket, so it waits too.
-  * Answers that a client does not read are copied when another waits for their slots (DEAF_AFTER_S); so a stopped
-    client, too, costs the others next to nothing.
+  * Answers that a client does not read are copied when another waits for their slots (DEAF_AFTER_S); so a
+    stopped client, too, costs the others next to nothing.
   * Going on happens in a turn of its own, never at the end of one: whoever sends the driver's packets at a
     turn's end would miss what is submitted after.
   * The socket file is made with its final mode, replaces a dead one, never a living one, and is removed at
@@ -30,7 +30,7 @@ from ipc.loop import Loop, Timer
 SOCKET_MODE = 0o600
 ACCEPT_PAUSE_S = 0.1
 """After accept failed for want of descriptors or memory."""
-DEAF_AFTER_S = 0.2
+DEAF_AFTER_S = 2000
 """A client who reads none of its answers for so long, while another waits for room, has them copied."""
 
 

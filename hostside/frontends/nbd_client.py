@@ -1,4 +1,5 @@
-"""The socket of one client of the NBD front-end: nonblocking, watched for what can be used now, and no more."""
+"""The socket of one client of the NBD front-end: nonblocking, watched for what can be used now, and no
+more."""
 
 import os
 import socket
@@ -90,10 +91,7 @@ class Client:
         connection = self.connection
         targets = connection.targets()
         try:
-            if len(targets) == 1:
-                size = self._socket.recv_into(targets[0])
-            else:
-                size = self._socket.recvmsg_into(targets)[0]
+            size = self._receive(targets)
         except BlockingIOError:
             return
         except OSError:
@@ -103,6 +101,11 @@ class Client:
             self._keeper.note(self)
         else:
             connection.lost()
+
+    def _receive(self, targets: list[memoryview]) -> int:
+        if len(targets) == 1:
+            return self._socket.recv_into(targets[0])
+        return self._socket.recvmsg_into(targets)[0]
 
     def _on_writable(self) -> None:
         self.wake()

@@ -1,6 +1,6 @@
 """Whole worlds of the usual shapes: a server alone, or both sides on one machine."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,10 +106,11 @@ def spawn_world(
     lines: Sequence[str] = (),
     folder: Path | None = None,
     host_role: bool = True,
+    prepare: Callable[[Machine], None] | None = None,
 ) -> Iterator[World]:
     """Run both sides with one host that has `units` (name -> blocks), over two networks, all paths up.
 
-    Without `host_role` the server waits for a host that the caller brings.
+    Without `host_role` the server waits for a host that the caller brings. `prepare` is called before the start.
     """
     machine = Machine(folder)
     config_port, port_a, port_b = free_ports(3)
@@ -120,6 +121,8 @@ def spawn_world(
         first += blocks
     each = first * 512 // drives + (1 << 20)
     files = [(machine.folder / f"drive{i}.img", f"{(each >> 20) + 1}MiB") for i in range(drives)]
+    if prepare is not None:
+        prepare(machine)
     secret = write_secret(machine.folder / "host1.key") if version == 2 else None
     addresses = NETWORKS if version == 1 else ()
     ports = [("127.0.0.1", port_a, paths), ("127.0.0.2", port_b, paths)]

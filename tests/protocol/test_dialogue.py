@@ -62,7 +62,7 @@ def changed(frame: bytes, **fields: int) -> bytes:
     return v2_codec.encode(v2_codec.decode(frame)._replace(**cast(dict[str, Any], fields)))
 
 
-# The golden conversations, in test_golden.py, are fed to both roles too; here is what goes wrong.
+# The golden conversations, in test_dialogue_base.py, are fed to both roles too; here is what goes wrong.
 
 
 @pytest.mark.parametrize(("offered", "secret", "version"), [(1, None, 1), (3, None, 1), (2, SECRET, 2), (3, SECRET, 2)])

@@ -81,9 +81,7 @@ class Border:
             self._look(unit)
         mask = self._allowed.get(command)
         if mask is None:
-            return Refusal(
-                NbdError.EINVAL, f"This disk does not have command {command}; see its transmission flags."
-            )
+            return Refusal(NbdError.EINVAL, f"This disk does not have command {command}; see its transmission flags.")
         if flags & ~mask:
             return Refusal(NbdError.EINVAL, f"Command {command} cannot have flags {flags & ~mask:#x} here.")
         if self._read_only and command in _CHANGING:
@@ -96,9 +94,7 @@ class Border:
             return _past_end(command, offset_bytes, length_bytes, unit)
         if command == READ and length_bytes > PAYLOAD_BYTES_MAX:
             # "the server is also permitted to reject large read requests up front with NBD_EOVERFLOW"
-            return Refusal(
-                NbdError.EOVERFLOW, f"A read moves at most {PAYLOAD_BYTES_MAX} bytes, not {length_bytes}."
-            )
+            return Refusal(NbdError.EOVERFLOW, f"A read moves at most {PAYLOAD_BYTES_MAX} bytes, not {length_bytes}.")
         return None
 
 

@@ -145,9 +145,7 @@ class ClientHandshake:
         """Split an answer to `option` into its type and its data."""
         head = self._parse(OPTION_REPLY, message[:OPTION_REPLY_BYTES])
         if head.option != option:
-            raise FrameInDoubtError(
-                f"the server answers option {head.option}; it was asked option {int(option)}"
-            )
+            raise FrameInDoubtError(f"the server answers option {head.option}; it was asked option {int(option)}")
         return int(head.reply), message[OPTION_REPLY_BYTES:]
 
     def _structured_answer(self, message: bytes) -> Event:

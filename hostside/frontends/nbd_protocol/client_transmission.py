@@ -185,7 +185,5 @@ class ClientTransmission:
         piece = self._piece(cookie)
         start = offset_bytes - piece.offset_bytes
         if piece.command is not Command.READ or start < 0 or size > piece.length_bytes - start:
-            raise FrameInDoubtError(
-                f"the server sends {size} bytes from {offset_bytes}, which were not asked for"
-            )
+            raise FrameInDoubtError(f"the server sends {size} bytes from {offset_bytes}, which were not asked for")
         return piece.view[start : start + size]

@@ -164,9 +164,7 @@ class ServerHandshake:
 
     def reply(self, option: int, reply: Reply, data: bytes = b"") -> None:
         """Queue one reply to `option`."""
-        self._out += (
-            OPTION_REPLY.build({"option": option, "reply": int(reply), "length_bytes": len(data)}) + data
-        )
+        self._out += OPTION_REPLY.build({"option": option, "reply": int(reply), "length_bytes": len(data)}) + data
 
     def refuse(self, option: int, reply: Reply, sentence: str) -> Event:
         """Answer `option` with an error, "an error message string suitable for display to the user"."""
@@ -240,14 +238,10 @@ def _abort(handshake: ServerHandshake, option: int, data: bytes) -> Event:
 
 def _list(handshake: ServerHandshake, option: int, data: bytes) -> Event:
     if data:
-        return handshake.refuse(
-            option, Reply.ERR_INVALID, "NBD_OPT_LIST takes no data; send it with length 0."
-        )
+        return handshake.refuse(option, Reply.ERR_INVALID, "NBD_OPT_LIST takes no data; send it with length 0.")
     export = handshake.find(b"")
     assert export is not None
-    handshake.reply(
-        option, Reply.SERVER, SERVER_ENTRY.build({"name": export.name.encode(), "description": b""})
-    )
+    handshake.reply(option, Reply.SERVER, SERVER_ENTRY.build({"name": export.name.encode(), "description": b""}))
     handshake.reply(option, Reply.ACK)
     return Event.OPTION_ANSWERED
 
@@ -264,9 +258,7 @@ def _structured_reply(handshake: ServerHandshake, option: int, data: bytes) -> E
 def _info_or_go(handshake: ServerHandshake, option: int, data: bytes) -> Event:
     query = _parse(EXPORT_QUERY, data)
     if query is None:
-        sentence = (
-            "The data must be a name with its length and a list of queries with its count, and nothing more."
-        )
+        sentence = "The data must be a name with its length and a list of queries with its count, and nothing more."
         return handshake.refuse(option, Reply.ERR_INVALID, sentence)
     export = handshake.find(query.name)
     if export is None:
@@ -282,9 +274,7 @@ def _unknown(name: bytes, handshake: ServerHandshake) -> str:
     ours = handshake.find(b"")
     assert ours is not None
     shown = name[:64].decode(errors="replace")
-    return (
-        f"There is no export {shown!r} here; this socket has {ours.name!r}, and the empty name means it too."
-    )
+    return f"There is no export {shown!r} here; this socket has {ours.name!r}, and the empty name means it too."
 
 
 def _unsupported(handshake: ServerHandshake, option: int, data: bytes) -> Event:

@@ -46,9 +46,7 @@ from construct import (
 
 from hostside.frontends.nbd_protocol.numbers import NBD_MAGIC, OPTION_MAGIC, OPTION_REPLY_MAGIC, Info
 
-GREETING = Struct(
-    "magic" / Const(NBD_MAGIC, Int64ub), "option_magic" / Const(OPTION_MAGIC, Int64ub), "flags" / Int16ub
-)
+GREETING = Struct("magic" / Const(NBD_MAGIC, Int64ub), "option_magic" / Const(OPTION_MAGIC, Int64ub), "flags" / Int16ub)
 CLIENT_FLAGS = Struct("flags" / Int32ub)
 OPTION = Struct("magic" / Const(OPTION_MAGIC, Int64ub), "option" / Int32ub, "length_bytes" / Int32ub)
 OPTION_REPLY = Struct(
@@ -58,9 +56,7 @@ OPTION_REPLY = Struct(
     "length_bytes" / Int32ub,
 )
 EXPORT_ANSWER = Struct("size_bytes" / Int64ub, "flags" / Int16ub)
-EXPORT_QUERY = Struct(
-    "name" / Prefixed(Int32ub, GreedyBytes), "queries" / PrefixedArray(Int16ub, Int16ub), Terminated
-)
+EXPORT_QUERY = Struct("name" / Prefixed(Int32ub, GreedyBytes), "queries" / PrefixedArray(Int16ub, Int16ub), Terminated)
 INFO_EXPORT = Struct("info" / Const(int(Info.EXPORT), Int16ub), "size_bytes" / Int64ub, "flags" / Int16ub)
 INFO_BLOCK_SIZE = Struct(
     "info" / Const(int(Info.BLOCK_SIZE), Int16ub),

@@ -22,9 +22,7 @@ from hostside.frontends.nbd_protocol.errors import nbd_error
 class Transaction(ABC):
     """One request at the head of a client's input."""
 
-    def __init__(
-        self, account: Account, cookie: int, offset_bytes: int, length_bytes: int, fua: bool
-    ) -> None:
+    def __init__(self, account: Account, cookie: int, offset_bytes: int, length_bytes: int, fua: bool) -> None:
         self.account = account
         self.cookie = cookie
         self.fua = fua

@@ -142,9 +142,7 @@ class Transmission:
         if length_bytes > self.account.part_bytes:
             self._begin_large_read(flags, cookie, offset_bytes, length_bytes)
             return start
-        request = self.account.ask(
-            _OP_READ, offset_bytes, length_bytes, False, partial(self.account.read_done, cookie)
-        )
+        request = self.account.ask(_OP_READ, offset_bytes, length_bytes, False, partial(self.account.read_done, cookie))
         if request is None:
             return _NO_ROOM
         self.account.unanswered += 1
@@ -217,9 +215,7 @@ class Transmission:
         self._driver.submit(request)
         return start
 
-    def _take_unusual(
-        self, command: int, cookie: int, length_bytes: int, refusal: Refusal | None, start: int
-    ) -> int:
+    def _take_unusual(self, command: int, cookie: int, length_bytes: int, refusal: Refusal | None, start: int) -> int:
         """Disconnect, refuse, or say yes to a request that moves nothing."""
         if command == _DISC:
             self.disconnected = True
