@@ -83,9 +83,7 @@ def _find(name: str, state_dir: Path) -> Path:
 
 
 class Disk:
-    """One open disk: a connection of its own. Made by `open_disk`; use it in a `with` statement, or `close`
-    it.
-    """
+    """One open disk: a connection of its own. Made by `open_disk`; use it in a `with` statement."""
 
     def __init__(self, at: Path, name: str) -> None:
         self.at = at
@@ -250,9 +248,7 @@ class Disk:
             yield Piece(command, offset_bytes + start, size, flags, part)
 
     def _run(self, pieces: Iterator[Piece]) -> None:
-        """Have all pieces done, WINDOW at a time; after a failure no more are begun, and those begun are
-        awaited.
-        """
+        """Have all pieces done, WINDOW at a time; after a failure begin no more, and await those begun."""
         if self._socket.fileno() < 0:
             raise OSError(errno.EBADF, f"the disk {self.name} is closed; open it again")
         transmission = self._transmission

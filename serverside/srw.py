@@ -274,7 +274,7 @@ class ServerReaderWriter:
         posted_ns: int = 0,
     ) -> None:
         header = self.headers[self.answers]
-        times = self.times(posted_ns) if request.traced else ()
+        times = self.times(request.op, posted_ns) if request.traced else ()
         self.machine.answer(
             request,
             header,
@@ -291,14 +291,14 @@ class ServerReaderWriter:
         if self.answers == ANSWERS_MAX or self.scratch_used >= SEND_AT_BYTES:
             self.send_answers()
 
-    def times(self, posted_ns: int) -> tuple[int, ...]:
+    def times(self, op: int, posted_ns: int) -> tuple[int, ...]:
         """Nanoseconds since 1S of the messages 2S to 6S (and a spare), for `nsu trace`.
 
         An answer can't carry the time at which it was itself sent: 5S and 6S are when it was ready to go.
         """
         posted = max(0, posted_ns - self.received_ns)
         done = time.monotonic_ns() - self.received_ns
-        driven = posted if request.op == Op.WRITE else done  # 4S: Figure 6 posts the write there, Figure 5 is back
+        driven = posted if op == Op.WRITE else done  # 4S: Figure 6 posts the write there, Figure 5 is back
         return (posted, posted, driven, done, done, 0)
 
     def send_answers(self) -> None:

@@ -51,9 +51,7 @@ class Driver(Protocol):
         """Hand the request over; `on_done(request)` will come, perhaps at once."""
 
     def release(self, request: Request) -> None:
-        """End the request, whether it was submitted and has finished, or was never submitted: slots go
-        back.
-        """
+        """End the request, submitted and finished or never submitted: its slots go back."""
 
 
 class Frontend(ABC):
@@ -70,6 +68,4 @@ class Frontend(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Let everybody go at once and remove what this front-end put into the file system. Harmless
-        twice.
-        """
+        """Let everybody go at once and remove what was put into the file system. Harmless twice."""

@@ -1,6 +1,4 @@
-"""The Unix socket that a front-end listens on: made, and made in place of a dead one, but never of a living
-one.
-"""
+"""The Unix socket that a front-end listens on: made in place of a dead one, never of a living one."""
 
 import errno
 import os

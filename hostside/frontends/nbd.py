@@ -30,7 +30,7 @@ from ipc.loop import Loop, Timer
 SOCKET_MODE = 0o600
 ACCEPT_PAUSE_S = 0.1
 """After accept failed for want of descriptors or memory."""
-DEAF_AFTER_S = 2000
+DEAF_AFTER_S = 0.2
 """A client who reads none of its answers for so long, while another waits for room, has them copied."""
 
 

@@ -1,5 +1,4 @@
-"""The socket of one client of the NBD front-end: nonblocking, watched for what can be used now, and no
-more."""
+"""The socket of one client of the NBD front-end: nonblocking, watched for what can be used now."""
 
 import os
 import socket

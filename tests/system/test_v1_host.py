@@ -185,6 +185,23 @@ def test_note_3_a_changed_file_cuts_off_exactly_the_hosts_whose_units_changed() 
             assert session.config.starttime() != cookie, "the configuration has changed, the cookie has not"
 
 
+def test_hosts_that_are_given_the_same_blocks_share_them() -> None:
+    payload = os.urandom(BLOCK_BYTES)
+    with spawn_server(v1_hosts=(HOST, OTHER_HOST), units={"unit_1": 8}) as server:
+        server.nsu.hosts[1].units[0] = server.nsu.hosts[0].units[0]
+        with log_in(HOST, server.config_port, source_address=OTHER_HOST) as cut_off:
+            server.rewrite()
+            assert cut_off.config.until_closed(CHANGE_SEEN_S) == b""
+        with (
+            log_in(HOST, server.config_port, source_address=HOST) as one,
+            log_in(HOST, server.config_port, source_address=OTHER_HOST) as other,
+            one.open_data() as writer,
+            other.open_data() as reader,
+        ):
+            assert writer.write(0, 7, payload).status == 0
+            assert reader.read(0, 7, BLOCK_BYTES)[1] == payload
+
+
 # --- who is not let in ---
 
 

@@ -35,9 +35,7 @@ _pack_data = DATA_CHUNK.pack
 
 
 class Account:
-    """One client's. `wake()` is called when there is something to send, or room for a client that waits for
-    it.
-    """
+    """One client's. `wake()` is called when there is something to send, or room to go on."""
 
     def __init__(
         self,

@@ -100,9 +100,7 @@ class ClientHandshake:
         return data
 
     def missing_bytes(self) -> int:
-        """How many bytes, at least 1, are to be received next, so that none of the transmission phase is
-        taken.
-        """
+        """How many bytes, at least 1, to receive next, so that none of the transmission phase is taken."""
         have = len(self._unread)
         if self.phase is Phase.GREETING:
             return GREETING_BYTES - have

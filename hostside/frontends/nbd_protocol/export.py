@@ -1,6 +1,4 @@
-"""What is said of a disk in the handshake, made from what its server really does, so that no flag is a
-wish.
-"""
+"""What is said of a disk, made from what its server really does, so that no flag is a wish."""
 
 from dataclasses import dataclass
 

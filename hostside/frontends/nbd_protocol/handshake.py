@@ -172,16 +172,12 @@ class ServerHandshake:
         return Event.OPTION_ANSWERED
 
     def find(self, name: bytes) -> Export | None:
-        """The export of that name; "a special, empty, name is reserved for a default export": ours is the
-        disk.
-        """
+        """The export of that name; the empty name "is reserved for a default export", and means it too."""
         export = self._describe()
         return export if name in (b"", export.name.encode()) else None
 
     def flags_of(self, export: Export) -> int:
-        """Transmission flags; a server "MUST leave [SEND_DF] clear if structured replies have not been
-        negotiated".
-        """
+        """Transmission flags; SEND_DF must be clear "if structured replies have not been negotiated"."""
         return int(export.flags | TransmissionFlag.SEND_DF if self.structured else export.flags)
 
     def open_by_name(self, name: bytes) -> Event:

@@ -10,9 +10,7 @@ _READ = int(Op.READ)
 
 
 class ChunkedRead(Transaction):
-    """A read larger than a part, with structured replies: each part is a chunk, sent as soon as it is
-    there.
-    """
+    """A read larger than a part, with structured replies: each part is a chunk, sent once it is there."""
 
     @property
     def complete(self) -> bool:
@@ -31,9 +29,7 @@ class ChunkedRead(Transaction):
         return start
 
     def use(self, request: Request) -> None:
-        """Send the chunk. None carries the DONE flag: a content chunk may not while an error is still
-        possible.
-        """
+        """Send the chunk, without the DONE flag, which it may not have while an error is still possible."""
         if request.status:
             self.account.release(request)
         else:

@@ -15,9 +15,7 @@ Buffer = bytes | bytearray | memoryview
 
 
 class Outbox:
-    """The unsent answers to one client. `release(request)` is called when a request's bytes were all sent,
-    or dropped.
-    """
+    """The unsent answers to one client. `release` gets each request whose bytes were sent, or dropped."""
 
     __slots__ = ("_buffers", "_closed", "_owed", "_pushed_bytes", "_release", "unsent_bytes")
 

@@ -41,18 +41,14 @@ class Transaction(ABC):
 
     @abstractmethod
     def take(self, view: memoryview, start: int, end: int) -> int:
-        """Go on as far as input (`view[start:end]`) and room permit; give where the rest of the input
-        starts.
-        """
+        """Go on as far as input (`view[start:end]`) and room permit; give where the rest of it starts."""
 
     def targets(self) -> list[memoryview]:
         """Where the next bytes may be received directly; none: into the common buffer."""
         return []
 
     def advance(self, size: int) -> int:
-        """Take note of `size` bytes received, into the targets first; give how many of them were not for
-        these.
-        """
+        """Take note of `size` bytes received, targets first; give how many were not for these."""
         return size
 
     def abandon(self) -> None:

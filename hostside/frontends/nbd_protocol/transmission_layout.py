@@ -50,9 +50,7 @@ _CHUNK_ERROR = int(Chunk.ERROR)
 
 
 def simple_reply(cookie: int, error: int = 0) -> bytes:
-    """Build a simple reply: the whole answer to anything but a read, or what stands before a read's
-    payload.
-    """
+    """Build a simple reply: all the answer to a write, or what stands before a read's payload."""
     return SIMPLE_REPLY.pack(SIMPLE_REPLY_MAGIC, error, cookie)
 
 

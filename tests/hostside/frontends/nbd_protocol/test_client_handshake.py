@@ -1,7 +1,7 @@
 """Proves: the client opens what the server has, at any cut, understands a no, and believes no noise."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hostside.frontends.nbd_protocol.client_handshake import TRANSITIONS, ClientHandshake, Phase
@@ -52,6 +52,7 @@ def test_a_no_comes_with_its_sentence() -> None:
         talk(ClientHandshake("other"), server(), 1000)
 
 
+@settings(deadline=None)
 @given(st.binary(min_size=200, max_size=300), st.booleans())
 def test_noise_is_not_believed(noise: bytes, greeted: bool) -> None:
     client = ClientHandshake("")

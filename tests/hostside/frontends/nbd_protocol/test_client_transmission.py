@@ -3,7 +3,7 @@
 from struct import pack
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hostside.frontends.nbd_protocol.client_transmission import ClientTransmission, Piece
@@ -34,6 +34,7 @@ def read(machine: ClientTransmission, offset: int, length: int) -> bytearray:
     return data
 
 
+@settings(deadline=None)
 @given(st.integers(1, 40), st.permutations([0, 1, 2, 3]))
 def test_any_order_any_cut(step: int, order: list[int]) -> None:
     machine = ClientTransmission(structured=True)
@@ -85,6 +86,7 @@ def test_a_lying_server_is_not_believed(said: bytes, why: str) -> None:
     assert data in (b"\xee" * 512, bytes(256) + b"\xee" * 256)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_noise_ends_in_doubt_or_in_waiting(noise: bytes) -> None:
     machine = ClientTransmission(structured=True)

@@ -1,7 +1,7 @@
 """Proves: option haggling answers to the byte what the specification says, however its bytes are cut."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hostside.frontends.nbd_protocol.connection import Phase
@@ -23,6 +23,7 @@ def test_golden_session(case: str, step: int) -> None:
     assert wire.all_slots_free()
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 40), max_size=60))
 def test_any_cuts_give_the_same_answers(cuts: list[int]) -> None:
     client, server = golden("go_and_read")
@@ -91,6 +92,7 @@ def test_every_phase_that_goes_on_can_end() -> None:
     assert not TRANSITIONS[HandshakePhase.ENDED]
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=400), st.booleans())
 def test_noise_never_raises_and_never_holds_a_slot(noise: bytes, opened: bool) -> None:
     wire = Wire()

@@ -1,6 +1,6 @@
 """Proves: bytes leave in order, and a slot is free exactly when the last of its bytes was sent."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hostside.driver.request import Request
@@ -16,6 +16,7 @@ BYTES = st.binary(min_size=1, max_size=20)
 PUSHES = st.lists(st.one_of(BYTES, st.lists(BYTES, min_size=1, max_size=3)), max_size=12)
 
 
+@settings(deadline=None)
 @given(PUSHES, st.lists(st.integers(1, 30)), st.integers(1, 5))
 def test_order_and_release(pushes: list[bytes | list[bytes]], takes: list[int], count: int) -> None:
     released: list[Request] = []
