@@ -14,7 +14,8 @@ How bytes travel
   * Completions of all answers of one receive go to each disk in one write.
 
 What never happens: a slot is written after its constituent was reported, or after the path's LOST: the host process
-reaps this process before it has the path fenced.
+reaps this process before it has the path fenced. Nor is a slot still being sent when its constituent is reported: an
+answer to a request that is not wholly sent ends the path.
 """
 
 import select
@@ -25,7 +26,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from hostside.packets import COMMAND, PACKET_BYTES, REPORT, Report
-from hostside.wiring import Wiring
+from hostside.wiring import PATH_COUNTERS, Wiring
 from ipc.child import Life
 from ipc.exits import Exit
 from ipc.vectors import rest_after
@@ -50,6 +51,12 @@ USER_TIMEOUT_MS = 15_000
 KEEPALIVE_S = 5
 PING_TAG = 0xFFFFFFFF
 
+# Plain integers: an IntEnum's `==` and an IntFlag's `&` cost more than all else that is done with them here.
+READ, WRITE, PING = int(Op.READ), int(Op.WRITE), int(Op.PING)
+TRACE, PAYLOAD_CRC = int(Flag.TRACE), int(Flag.PAYLOAD_CRC)
+DONE = int(Report.DONE)
+REQUESTS, ERRORS, READ_BYTES, WRITTEN_BYTES = (PATH_COUNTERS.index(name) for name in PATH_COUNTERS)
+
 
 @dataclass(frozen=True, slots=True)
 class PathOrder:
@@ -72,7 +79,7 @@ class PathOrder:
     payload_crc: bool
 
 
-class PathLost(Exception):
+class PathLost(Exception):  # noqa: N818 - says what happened
     """The socket is of no more use; the words say why."""
 
 
@@ -88,13 +95,17 @@ class Agent:
         self.wiring = wiring
         self.life = life
         self.commands = wiring.commands[order.path]
-        self.counters = wiring.counters.row(order.path)
+        self.cells = wiring.counters.row(order.path).cells
         headers = memoryview(bytearray(HEADER_BYTES * order.window))
         self.headers = deque(headers[i * HEADER_BYTES : (i + 1) * HEADER_BYTES] for i in range(order.window))
         self.backlog: deque[tuple[int, ...]] = deque()
-        self.sent: deque[tuple[memoryview, tuple[int, ...]]] = deque()
-        """On the wire, in order: the header in use, and the command."""
+        self.sent: deque[tuple[memoryview, tuple[int, ...], int]] = deque()
+        """On the wire, in order: the header in use, the command, and `queued_bytes` behind its last byte."""
         self.out: list[memoryview] = []
+        self.queued_bytes = 0
+        """Bytes ever put into `out`."""
+        self.gone_bytes = 0
+        """Bytes ever taken out of it by the kernel."""
         self.buffer = memoryview(bytearray(RECEIVE_BYTES))
         self.start = 0
         self.end = 0
@@ -105,8 +116,8 @@ class Agent:
         self.poll = select.epoll()
         self.polled = 0
         self.heard_ns = time.monotonic_ns()
-        self.traced: list[tuple[int, int]] = []
-        """(disk, tag) of traced requests that are not yet wholly sent."""
+        self.traced: list[tuple[int, int, int]] = []
+        """(disk, tag, `queued_bytes` behind it) of traced requests that are not yet wholly sent."""
         self.pinged = False
 
     # -- the loop ------------------------------------------------------------------------------------------------
@@ -158,22 +169,25 @@ class Agent:
             tag, op, flags, _, disk, unit, slot, length, lba, generation = command
             crc = 0
             payload = None
-            if op == Op.WRITE:
+            if op == WRITE:
                 payload = self.wiring.disks[disk].pool.view(slot, length)
-            if self.order.payload_crc and op in (Op.READ, Op.WRITE):
-                flags |= Flag.PAYLOAD_CRC
+            if self.order.payload_crc and op in (READ, WRITE):
+                flags |= PAYLOAD_CRC
                 crc = crc32c(payload) if payload is not None else 0
-            if flags & Flag.TRACE:
+            if flags & TRACE:
                 self.wiring.disks[disk].notes.stamp_named(tag, "2H", time.monotonic_ns())
-                self.traced.append((disk, tag))
             self.machine.request(
                 header, op=op, flags=flags, unit=unit, generation=generation, lba=lba, size_bytes=length,
                 tag=tag, payload_crc=crc,
             )  # fmt: skip
             self.out.append(header)
+            self.queued_bytes += HEADER_BYTES
             if payload is not None:
                 self.out.append(payload)
-            self.sent.append((header, command))
+                self.queued_bytes += length
+            self.sent.append((header, command, self.queued_bytes))
+            if flags & TRACE:
+                self.traced.append((disk, tag, self.queued_bytes))
 
     def send(self) -> None:
         """Message 3H: all that waits, in one system call."""
@@ -186,10 +200,10 @@ class Agent:
             except OSError as error:
                 raise PathLost(f"sending to {self.where()}: {error.strerror}") from error
             self.out = rest_after(self.out, count)
-        if self.traced and not self.out:
-            for disk, tag in self.traced:
-                self.wiring.disks[disk].notes.stamp_named(tag, "3H", time.monotonic_ns())
-            self.traced.clear()
+            self.gone_bytes += count
+        while self.traced and self.traced[0][2] <= self.gone_bytes:
+            disk, tag, _ = self.traced.pop(0)
+            self.wiring.disks[disk].notes.stamp_named(tag, "3H", time.monotonic_ns())
         wanted = select.EPOLLIN | (select.EPOLLOUT if self.out else 0)
         if wanted != self.polled:
             self.poll.modify(self.sock.fileno(), wanted)
@@ -222,10 +236,12 @@ class Agent:
             return [self.filling, self.buffer], None
         if self.start == self.end and self.sent:
             _, op, _, _, disk, _, slot, length, _, _ = self.sent[0][1]
-            if op == Op.READ and length >= DIRECT_BYTES:
+            if op == READ and length >= DIRECT_BYTES:
                 data = self.wiring.disks[disk].pool.view(slot, length)
                 self.start = self.end = 0
-                return [self.buffer[:HEADER_BYTES], data, self.buffer[HEADER_BYTES:]], data
+                # So much less behind the slot that, should this read be refused, all of it fits into the buffer.
+                behind = self.buffer[HEADER_BYTES : RECEIVE_BYTES - length]
+                return [self.buffer[:HEADER_BYTES], data, behind], data
         if self.start:
             rest = self.end - self.start
             self.buffer[:rest] = bytes(self.buffer[self.start : self.end])
@@ -291,34 +307,37 @@ class Agent:
         answer = self.answer
         assert answer is not None
         self.answer = None
-        header, command = self.sent.popleft()
+        header, command, end_bytes = self.sent.popleft()
+        if end_bytes > self.gone_bytes:
+            raise PathLost(f"{self.where()} answered a request before it had the whole of it")
         self.headers.append(header)
-        if answer.tag == PING_TAG and answer.op == Op.PING:
+        if answer.tag == PING_TAG and answer.op == PING:
             self.pinged = False
             return
         tag, op, flags, _, disk, _, _, length, _, _ = command
         status, detail = answer.status, answer.detail
         if answer.payload_crc is not None and crc32c(self.slot_of(command)) != answer.payload_crc:
             raise PathLost(f"{self.where()}: the data's CRC32C differs: it was damaged on its way")
-        if detail == Detail.PAYLOAD_CRC and status:
+        if detail == Detail.PAYLOAD_CRC and status and self.order.payload_crc:
             raise PathLost(f"{self.where()}: what we sent was damaged on its way; nothing of it was written")
         self.account(op, length, status)
         if status and answer.sentence:
             self.wiring.disks[disk].notes.write(tag, answer.sentence)
-        elif flags & Flag.TRACE:
+        elif flags & TRACE:
             self.stamp(disk, tag, answer.times)
         self.reports[disk] += REPORT.pack(
-            tag, Report.DONE, detail & 0xFF, self.order.path, self.order.incarnation, disk, status, 0, 0, 0
+            tag, DONE, detail & 0xFF, self.order.path, self.order.incarnation, disk, status, 0, 0, 0
         )
 
     def account(self, op: int, length: int, status: int) -> None:
-        self.counters.add("requests")
+        cells = self.cells
+        cells[REQUESTS] += 1
         if status:
-            self.counters.add("errors")
-        elif op == Op.READ:
-            self.counters.add("read_bytes", length)
-        elif op == Op.WRITE:
-            self.counters.add("written_bytes", length)
+            cells[ERRORS] += 1
+        elif op == READ:
+            cells[READ_BYTES] += length
+        elif op == WRITE:
+            cells[WRITTEN_BYTES] += length
 
     def stamp(self, disk: int, tag: int, times: Iterable[int]) -> None:
         notes = self.wiring.disks[disk].notes
@@ -346,7 +365,7 @@ class Agent:
             raise PathLost(f"{self.where()} did not answer a ping within {PING_AFTER_S:g} s")
         if not self.sent:
             self.pinged = True
-            ping = (PING_TAG, int(Op.PING), 0, self.order.incarnation, 0, 0, 0, 0, 0, 0)
+            ping = (PING_TAG, PING, 0, self.order.incarnation, 0, 0, 0, 0, 0, 0)
             self.backlog.append(ping)
             self.start_commands()
             self.send()
@@ -358,13 +377,13 @@ class Agent:
 def run_agent(life: Life, order: PathOrder, wiring: Wiring) -> int:
     """Live as the agent of `order`'s path; the exit code tells the host process what came of it."""
     try:
-        sock = connect(order.address, order.port)
-        marker = log_in(sock, order)
-        machine = host_data(
-            order.version, session=order.session, epoch=order.epoch, path=order.path, marker=marker
-        )
-        life.ready()
-        Agent(order, sock, machine, wiring, life).run()
+        with connect(order.address, order.port) as sock:
+            marker = log_in(sock, order)
+            machine = host_data(
+                order.version, session=order.session, epoch=order.epoch, path=order.path, marker=marker
+            )
+            life.ready()
+            Agent(order, sock, machine, wiring, life).run()
     except LoginRefused as error:
         wiring.write_reason(order.path, str(error))
         return Exit.PATH_REFUSED

@@ -68,6 +68,11 @@ class ConfigClient:
             self.sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(SILENCE_MAX_S * 1000))
+            # 0x01 has no ping: the kernel alone can find that an NSU is gone without a word.
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, int(PING_EVERY_S))
+            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, int(PING_EVERY_S))
+            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
             bind_privileged(self.sock)
             self.sock.connect((self.address, self.entry.config_port))
         except BlockingIOError:

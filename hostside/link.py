@@ -7,21 +7,22 @@ only by `PathTable.told_lost`, and so only when the path is buried (see paths.py
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 from dataclasses import dataclass, field
+from typing import Any
 
 from hostside.agent import PathOrder, run_agent
 from hostside.config_client import ConfigClient
 from hostside.driver import unit as unit_room
 from hostside.driver.unit import UnitInfo
-from hostside.packets import REPORT, Report
-from hostside.paths import NEXT, Path, PathEvent, PathState, PathTable
+from hostside.packets import PACKET_BYTES, REPORT, Report
+from hostside.paths import NEXT, SHORT_LIFE_S, Path, PathEvent, PathState, PathTable
 from hostside.settings import DiskSettings, ServerEntry
 from hostside.wiring import Wiring, make_wiring
 from ipc.backoff import Backoff
 from ipc.child import Child, fork_child
-from ipc.exits import Exit
+from ipc.exits import Exit, describe_exit
 from ipc.loop import Loop, Timer
+from ipc.packets import QueueFull
 from protocol import events
 from protocol.events import Event
 from protocol.records import UnitFlag, UnitRecord
@@ -30,8 +31,10 @@ WINDOW = {1: 1, 2: 64}
 """Requests on one path's wire at once, by version."""
 PATH_PAUSE_FIRST_S = 0.05
 PATH_PAUSE_MOST_S = 5.0
-SHORT_LIFE_S = 1.0
-"""A path that was up for less rests before its next try, so that nothing flaps at full speed."""
+STEADY_DISK_S = 30.0
+"""A disk process that lived for this long starts its rests anew."""
+V1_BLOCKS_MAX = 1 << 32
+"""Appendix C, zn_lba_hi "not yet used": 0x01 can name no block from 2 TiB on."""
 ENXIO = 6
 
 
@@ -42,6 +45,10 @@ class DiskState:
     settings: DiskSettings
     index: int
     unit: UnitInfo | None = None
+    uuid: bytes = b""
+    """The unit's own name: another one under the same partition's name is another disk."""
+    present: bool = False
+    """The server has the unit, as far as we have been told."""
     trouble: str = "waiting for the server"
     child: Child | None = None
     backoff: Backoff = field(default_factory=lambda: Backoff(0.2, 10.0, random=random.random))
@@ -103,7 +110,6 @@ class ServerLink:
             if path.state in (PathState.IDLE, PathState.DYING, PathState.ORPHANED):
                 self.paths.move(path, PathEvent.SESSION_GRANTED, now_s)
         self.sessions += 1
-        self.forget_old_reports()
         dialogue.ask_starttime()  # Appendix D (6)
         if event.version == 1:
             dialogue.ask_capacities()  # (8)
@@ -111,19 +117,13 @@ class ServerLink:
             dialogue.ask_units()
         dialogue.ask_dataports()  # (10)
 
-    def forget_old_reports(self) -> None:
-        """A disk that has no process yet reads nothing: keep its queue from filling with old news."""
-        for disk in self.disks:
-            while disk.child is None and self.wiring.disks[disk.index].reports.get_many():
-                pass
-
     def on_starttime(self, event: events.StartTime) -> None:
         self.cookie = event.cookie
 
     def on_capacities(self, event: events.Capacities) -> None:
         """0x01 knows units by number and size only: `NUMBER`, or the order of the DISK blocks."""
         records = [
-            UnitRecord(number, 0, size // 512, UnitFlag(0), bytes(16), f"number {number}")
+            UnitRecord(number, 0, min(size // 512, V1_BLOCKS_MAX), UnitFlag(0), bytes(16), f"number {number}")
             for number, size in enumerate(event.sizes_bytes)
         ]
         self.take_units({disk.index: _at(records, disk.settings.number) for disk in self.disks})
@@ -144,17 +144,29 @@ class ServerLink:
     def unit_missing(self, disk: DiskState) -> None:
         what = f"no partition {disk.settings.name}" if self.version == 2 else f"no unit {disk.settings.number}"
         disk.trouble = f"the server has {what} for this host; see the HOST block in its nsu.conf"
+        disk.present = False
         if disk.unit is not None:
             self.report(disk.index, Report.UNIT, status=ENXIO, value=0, spare=disk.unit.generation)
 
     def unit_known(self, disk: DiskState, record: UnitRecord) -> None:
+        """Tell the disk's process what has changed.
+
+        A unit of another number or uuid is another disk: what is in flight was never meant for it. So the process goes,
+        as if a drive had been pulled out, and its successor serves the new one.
+        """
         unit = unit_info(disk.settings.name, record, self.version)
-        if disk.unit is not None and disk.unit != unit:
+        known, knew = (record.number, record.uuid), (disk.unit and disk.unit.number, disk.uuid)
+        if disk.child is not None and known != knew:
+            disk.child.signal(9)
+        elif disk.unit != unit or not disk.present:
             self.report(
                 disk.index, Report.UNIT, value=unit.blocks, spare=unit.generation, credits=int(unit.flags)
             )
         disk.unit = unit
-        disk.trouble = ""
+        disk.uuid = record.uuid
+        disk.present = True
+        if disk.start_not_before_s != float("inf"):
+            disk.trouble = ""
 
     def on_dataports(self, event: events.DataPorts) -> None:
         self.paths.ports = event.ports
@@ -268,13 +280,17 @@ class ServerLink:
         )
         title = f"nsu: agent {self.entry.name} {order.address}:{order.port} #{path.number}"
         wiring = self.wiring
-        child = fork_child(
-            title,
-            lambda life: run_agent(life, order, wiring),
-            hearts=wiring.hearts,
-            heart_row=path.number,
-            keep=wiring.descriptors(),
-        )
+        try:
+            child = fork_child(
+                title,
+                lambda life: run_agent(life, order, wiring),
+                hearts=wiring.hearts,
+                heart_row=path.number,
+                keep=wiring.descriptors(),
+            )
+        except OSError as error:  # no process or no descriptor is left: a path that failed, nothing worse
+            self.path_ended(path, f"its agent can't be forked: {error.strerror}")
+            return
         self.agents[path.number] = child
         self.loop.watch(child.ready_fd, on_readable=lambda: self.agent_ready(path, child))
 
@@ -302,15 +318,20 @@ class ServerLink:
         self.start_disks()
 
     def agent_exited(self, path: Path, status: int) -> None:
+        self.path_ended(path, self.wiring.read_reason(path.number) or _words(status))
+        self.open_paths()
+
+    def path_ended(self, path: Path, reason: str) -> None:
+        """There is no agent any more; one that we did not kill ourselves has failed, and rests."""
         now_s = self.loop.now()
-        path.reason = self.wiring.read_reason(path.number) or _words(status)
+        path.reason = reason
         was_up = path.state is PathState.UP
-        if not was_up or now_s - path.since_s < SHORT_LIFE_S:
-            self.paths.rest(path, now_s)
+        failed = path.state is PathState.STARTING or (was_up and now_s - path.since_s < SHORT_LIFE_S)
         self.paths.move(path, PathEvent.EXITED, now_s)
+        if failed:
+            self.paths.rest(path, now_s)
         if path.state is PathState.FENCING:
             self.fence(path, may_hold=was_up)
-        self.open_paths()
 
     def fence(self, path: Path, *, may_hold: bool) -> None:
         """Ask that nothing of `path` can still be applied.
@@ -333,30 +354,63 @@ class ServerLink:
         """Start the disk processes that are wanted and can be: their unit is known and nothing old is in flight."""
         now_s = self.loop.now()
         for disk in self.disks:
-            wanted = disk.unit is not None and disk.child is None and not self.stopping
+            wanted = disk.present and disk.child is None and not self.stopping
             buried = disk.died_in_session < self.sessions and not self.paths.unburied
             if wanted and (buried or disk.died_in_session < 0) and now_s >= disk.start_not_before_s:
-                disk.child = self.start_disk(self, disk)
+                self.tidy_reports(disk)
+                try:
+                    disk.child = self.start_disk(self, disk)
+                    disk.trouble = ""
+                except OSError as error:  # no process or no descriptor is left
+                    self.rest_disk(disk, f"its process can't be forked: {error.strerror}")
 
     def disk_exited(self, disk: DiskState, status: int) -> None:
         """A disk process died: what it had given to agents may still be written and may still reach its slots.
 
-        So all paths are buried before its successor starts: a new session is the fence of everything before it.
+        So all paths are buried before its successor starts: a new session is the fence of everything before it. One
+        that was never ready had not begun to give: it disturbs nobody.
         """
-        assert disk.child is not None
-        disk.child.close()
+        child = disk.child
+        assert child is not None
+        may_have_given = child.is_ready
+        child.close()
         disk.child = None
         if self.stopping:
             return
+        if self.loop.now() - child.started_s >= STEADY_DISK_S:
+            disk.backoff.reset()
         if status in (Exit.NEVER_AGAIN, Exit.MISUSE):
             disk.trouble = "its process can't work here and is not started again: the log says why"
             disk.start_not_before_s = float("inf")
         else:
-            pause_s = disk.backoff.next()
-            disk.start_not_before_s = self.loop.now() + pause_s
-            self.loop.call_later(pause_s, self.start_disks)
-        disk.died_in_session = self.sessions
-        self.client.lose(f"the process of disk {disk.settings.name} died; its paths are fenced by a new session")
+            self.rest_disk(disk, f"its process died and is started again: {describe_exit(status)}")
+        if may_have_given:
+            disk.died_in_session = self.sessions
+            self.client.lose(f"the process of disk {disk.settings.name} died; its paths are fenced by a new session")
+
+    def rest_disk(self, disk: DiskState, trouble: str) -> None:
+        disk.trouble = trouble
+        pause_s = disk.backoff.next()
+        disk.start_not_before_s = self.loop.now() + pause_s
+        self.loop.call_later(pause_s, self.start_disks)
+
+    def tidy_reports(self, disk: DiskState) -> None:
+        """Leave in the queue of a disk without a process what a new one must know: which paths are available.
+
+        All else was for its predecessor, whose tags come again in the successor. Nobody reads the queue meanwhile, so
+        this also keeps it from filling while paths come and go.
+        """
+        queue = self.wiring.disks[disk.index].reports
+        kept: list[bytes] = []
+        while packets := queue.get_many():
+            kept += [packet for packet in _split(packets) if self.is_news(packet)]
+        queue.put_many(b"".join(kept))
+
+    def is_news(self, packet: bytes) -> bool:
+        _, kind, _, number, incarnation, *_ = REPORT.unpack(packet)
+        path = self.paths.paths[number]
+        lives = path.state in (PathState.STARTING, PathState.UP) and path.incarnation == incarnation
+        return lives and kind == Report.AVAILABLE
 
     # -- reports -------------------------------------------------------------------------------------------------
 
@@ -376,14 +430,18 @@ class ServerLink:
         value: int = 0,
         spare: int = 0,
     ) -> None:
+        """Tell the process of `disk`. Never waits: a process that does not read its reports is killed, and buried."""
+        child = self.disks[disk].child
+        if child is None:
+            self.tidy_reports(self.disks[disk])
+            return
         packet = REPORT.pack(0, kind, 0, path, incarnation, disk, status, credits, value, spare)
-        self.wiring.disks[disk].reports.put(packet)
+        try:
+            self.wiring.disks[disk].reports.put_many(packet)
+        except QueueFull:
+            child.signal(9)
 
     # -- ending --------------------------------------------------------------------------------------------------
-
-    def stop_agents(self) -> None:
-        for child in self.agents.values():
-            child.signal(15)
 
     def close(self) -> None:
         if self.timer is not None:
@@ -426,6 +484,10 @@ FLAGS = {
     UnitFlag.TRIM: unit_room.UnitFlag.CAN_TRIM,
     UnitFlag.WRITE_ZEROES: unit_room.UnitFlag.CAN_WRITE_ZEROES,
 }
+
+
+def _split(packets: bytes) -> list[bytes]:
+    return [packets[at : at + PACKET_BYTES] for at in range(0, len(packets), PACKET_BYTES)]
 
 
 def _at(records: Sequence[UnitRecord], number: int) -> UnitRecord | None:

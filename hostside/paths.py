@@ -76,6 +76,9 @@ NEXT: dict[PathState, dict[PathEvent, PathState]] = {
 
 _UNBURIED = frozenset({_S.FENCING, _S.DYING, _S.ORPHANED, _S.FENCED_DYING})
 
+SHORT_LIFE_S = 1.0
+"""A path that was up for less rests before its next try, longer each time, so that nothing flaps at full speed."""
+
 
 @dataclass(slots=True)
 class Path:
@@ -113,13 +116,13 @@ class PathTable:
             path.state = NEXT[before][event]
         except KeyError:
             raise AssertionError(f"path {path.number} can't take {event.name} in {before.name}") from None
+        if before is PathState.UP and now_s - path.since_s >= SHORT_LIFE_S:
+            path.backoff.reset()
         path.since_s = now_s
         if path.state is PathState.IDLE and before not in (PathState.IDLE, PathState.TICKET):
             self.told_lost(path.number, path.incarnation)
         if path.state is PathState.STARTING:
             path.incarnation = (path.incarnation + 1) & 0xFFFF
-        if path.state is PathState.UP:
-            path.backoff.reset()
 
     def rest(self, path: Path, now_s: float) -> None:
         """Let a path that failed rest a while before its next try; the data port it failed on is left alone as long."""
@@ -141,7 +144,7 @@ class PathTable:
 
     def choose_port(self, now_s: float) -> DataPort | None:
         """Choose the port with the smallest share of its places used, those in trouble last: networks fill evenly."""
-        used = {port: 0 for port in self.ports}
+        used = dict.fromkeys(self.ports, 0)
         for path in self.paths:
             if path.state is not PathState.IDLE and path.port in used:
                 used[path.port] += 1

@@ -34,7 +34,7 @@ QUEUE_BYTES = 128 << 10
 
 No more, because the kernel gives all pipes of an unprivileged user 64 MiB together.
 """
-PATH_COUNTERS = ("requests", "errors", "read_bytes", "written_bytes", "wakeups")
+PATH_COUNTERS = ("requests", "errors", "read_bytes", "written_bytes")
 REASON_BYTES = 240
 
 

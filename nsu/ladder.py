@@ -1,5 +1,6 @@
 """`nsu trace`: one request on its way through Figure 5 (read) or Figure 6 (write), message by message."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event, Thread
@@ -11,6 +12,10 @@ from ipc.control import ControlError, control_call
 PROBE_EVERY_S = 0.3
 """A disk on which nobody reads is read by ourselves, at its start, so that there is something to follow."""
 PROBE_BYTES = 4096
+
+
+class NotFollowedError(Exception):
+    """There was nothing to follow; the text is a sentence for people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,20 +57,28 @@ WRITE = (
 
 
 def follow(state_dir: Path, disk: str, op: str, timeout_s: float) -> dict[str, Any]:
-    """Wait for the next `op` on `disk` and give its stamps. ControlError says why there are none."""
+    """Wait for the next `op` on `disk` and give its stamps.
+
+    Raises:
+        NotFollowedError: there is no such disk, it is not shown, or no such request came.
+        ControlError: the host role, or the disk's process, does not answer.
+
+    """
     disks = control_call(state_dir / "host.sock", "disks")["disks"]
     known = {entry["name"]: entry for entry in disks}
     if disk not in known:
-        raise ControlError(f"there is no disk {disk}; this machine has: {', '.join(known) or 'none'}")
+        raise NotFollowedError(f"there is no disk {disk}; this machine has: {', '.join(known) or 'none'}")
     if not known[disk]["shown"]:
-        raise ControlError(f"disk {disk} is not shown yet: {known[disk]['trouble']}")
+        raise NotFollowedError(f"disk {disk} is not shown yet: {known[disk]['trouble']}")
     followed = Event()
     if op == "read":
         Thread(target=probe, args=(Path(known[disk]["at"]), followed), daemon=True).start()
     try:
         return control_call(Path(known[disk]["control"]), "trace", timeout_s, op=op)
-    except TimeoutError as error:
-        raise ControlError(f"no {op} came to {disk} within {timeout_s:g} s") from error
+    except ControlError as error:
+        if isinstance(error.__context__, TimeoutError):  # the disk's process is there: it had nothing to tell
+            raise NotFollowedError(f"no {op} of disk {disk} was done within {timeout_s:g} s") from error
+        raise
     finally:
         followed.set()
 
@@ -86,14 +99,18 @@ def ladder(found: dict[str, Any]) -> str:
     figure = "Figure 5, read" if read else "Figure 6, write"
     lines = [
         f"{figure}: {found['length_bytes']} bytes at byte {found['offset_bytes']}, path {found['path']}",
+        *([f"It failed: {os.strerror(found['status'])}."] if found["status"] else []),
         f"{'µs':>9}  {'':4}{'way':<15}message",
     ]
     stamps = found["stamps"]
     start_ns = stamps.get("1H")
     for message in READ if read else WRITE:
         stamp = stamps.get(message.number)
-        lines.append(f"{time_of(message.number, stamp, start_ns):>9}  {message.number:<4}{message.way:<15}{message.says}")
+        time = time_of(message.number, stamp, start_ns)
+        lines.append(f"{time:>9}  {message.number:<4}{message.way:<15}{message.says}")
     lines.append("Host times count from 1H; server times (+) from 1S, by the server's own clock.")
+    if not any(number.endswith("S") for number in stamps):
+        lines.append("This server speaks version 0x01, which has no place for its times.")
     return "\n".join(lines)
 
 

@@ -1,4 +1,7 @@
-"""`nsu status` for people: tables that fit a terminal of 80 columns (rich's door for them)."""
+"""`nsu status` for people: tables that fit a terminal of 80 columns (rich's door for them).
+
+What is told is shown as it is: no cell is taken for markup, whatever brackets a path or a sentence has.
+"""
 
 from typing import Any
 
@@ -10,8 +13,8 @@ from rich.text import Text
 def show_status(console: Console, found: dict[str, Any]) -> None:
     """Print sessions, paths, disks, arrays, timers in force, warnings."""
     supervisor = found["supervisor"]
-    states = ", ".join(f"{p['name']} {p['state']} (pid {p['pid']})" for p in supervisor["processes"])
-    console.print(f"machine [bold]{supervisor['machine']}[/bold]: {states}", highlight=False)
+    states = ", ".join(process_words(process) for process in supervisor["processes"])
+    console.print(Text.assemble("machine ", (supervisor["machine"], "bold"), f": {states}"))
     if found["server"]:
         show_server(console, found["server"])
     if found["host"]:
@@ -19,6 +22,14 @@ def show_status(console: Console, found: dict[str, Any]) -> None:
     show_timers(console, found)
     for warning in warnings_of(found):
         console.print(Text(f"warning: {warning}", style="red"))
+
+
+def process_words(process: dict[str, Any]) -> str:
+    """Give where a role is: "server ready (pid 7)", "server resting: it failed …"."""
+    where = f"{process['name']} {process['state'].replace('_', ' ')}"
+    if process["pid"] is not None:
+        return f"{where} (pid {process['pid']})"
+    return f"{where}: {process['why']}" if process["why"] else where
 
 
 def show_server(console: Console, server: dict[str, Any]) -> None:
@@ -33,6 +44,9 @@ def show_host(console: Console, host: dict[str, Any]) -> None:
         console.print(paths_table(server))
         if server["trouble"]:
             console.print(Text(f"{server['name']}: {server['trouble']}", style="yellow"))
+        for path in server["paths"]:
+            if path["state"] != "up" and path["reason"]:
+                console.print(Text(f"path {path['path']}: {path['reason']}", style="yellow"))
     for disk in host["disks"]:
         if disk["trouble"]:
             console.print(Text(f"{disk['name']}: {disk['trouble']}", style="yellow"))
@@ -41,9 +55,14 @@ def show_host(console: Console, host: dict[str, Any]) -> None:
 def arrays_table(server: dict[str, Any]) -> Table:
     table = plain_table(f"NSU {server['name']}: arrays", "array", "level", "size", "drives")
     for array in server["arrays"]:
-        drives = ", ".join(f"{d['name'].rsplit('/', 1)[-1]} {d['state']}" for d in array["drives"])
-        table.add_row(array["name"], array["level"], size(array["capacity_bytes"]), drives)
+        drives = Text(", ").join(drive_words(drive) for drive in array["drives"])
+        add_row(table, array["name"], array["level"], size(array["capacity_bytes"]), drives)
     return table
+
+
+def drive_words(drive: dict[str, Any]) -> Text:
+    style = "" if drive["state"] == "good" else "red"
+    return Text(f"{drive['name'].rpartition('/')[2]} {drive['state']}", style=style)
 
 
 def partitions_table(server: dict[str, Any]) -> Table:
@@ -52,7 +71,7 @@ def partitions_table(server: dict[str, Any]) -> Table:
         for unit in host["units"]:
             access = "read-only" if unit["read_only"] else "read-write"
             row = (host["name"], str(unit["number"]), unit["name"], size(unit["blocks"] * 512), access, unit["lba"])
-            table.add_row(*row)
+            add_row(table, *row)
     return table
 
 
@@ -60,7 +79,8 @@ def sessions_table(server: dict[str, Any]) -> Table:
     table = plain_table("sessions", "host", "version", "epoch", "from", "SRWs", "read", "written")
     for session in server["sessions"]:
         srws = session["srws"]
-        table.add_row(
+        add_row(
+            table,
             session["host"],
             f"0x{session['version']:02x}",
             f"{session['epoch']:#x}",
@@ -78,7 +98,7 @@ def disks_table(host: dict[str, Any]) -> Table:
         known = disk["size_bytes"] is not None
         access = ("read-only" if disk["read_only"] else "read-write") if known else ""
         at = disk["at"] if disk["shown"] else "not yet shown"
-        table.add_row(disk["name"], disk["server"], size(disk["size_bytes"]) if known else "", access, at)
+        add_row(table, disk["name"], disk["server"], size(disk["size_bytes"]) if known else "", access, at)
     return table
 
 
@@ -87,7 +107,8 @@ def paths_table(server: dict[str, Any]) -> Table:
     title = f"paths to {server['name']}: {server['paths_up']} of {server['connections']} up"
     table = plain_table(title, "path", "network", "state", "agent", "requests", "read", "written", "life")
     for path in server["paths"]:
-        table.add_row(
+        add_row(
+            table,
             str(path["path"]),
             path["network"],
             Text(path["state"], style="green" if path["state"] == "up" else "yellow"),
@@ -104,7 +125,7 @@ def show_timers(console: Console, found: dict[str, Any]) -> None:
     table = plain_table("timers in force", "role", "timer", "seconds", "source")
     for role in ("server", "host"):
         for timer in (found[role] or {}).get("timers", []):
-            table.add_row(role, timer["name"], f"{timer['value_s']:g}", timer["source"])
+            add_row(table, role, timer["name"], f"{timer['value_s']:g}", timer["source"])
     console.print(table)
 
 
@@ -120,6 +141,11 @@ def plain_table(title: str, *columns: str) -> Table:
     for column in columns:
         table.add_column(column, overflow="fold")
     return table
+
+
+def add_row(table: Table, *cells: str | Text) -> None:
+    """Add cells as they are: in a plain string rich would look for markup."""
+    table.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in cells))
 
 
 def size(count_bytes: float) -> str:

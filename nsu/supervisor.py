@@ -6,8 +6,10 @@ silent. Signal handlers only enqueue. It owns no data path: when it is killed, t
 
 SIGTERM: the host role drains first, while the server it may be using on this same machine still answers; then the
 server. SIGHUP is passed on: the server role reads a changed nsu.conf again (it also looks by itself every second).
+A role that must not be started again ends the whole, in the same order, with status 1: whoever started us is told.
 """
 
+import contextlib
 import fcntl
 import os
 import random
@@ -19,11 +21,11 @@ from typing import Any
 
 from ipc.backoff import Backoff
 from ipc.child import Child, Life, fork_child, name_process
-from ipc.control import ControlServer
+from ipc.control import ControlError, ControlServer
 from ipc.counters import CounterTable
 from ipc.exits import Exit
 from ipc.loop import Loop, Timer
-from ipc.supervision import GiveUp, Kill, Plan, Policy, Spawn, Stop, Verb
+from ipc.supervision import GiveUp, Kill, Plan, Policy, Spawn, State, Stop, Verb
 
 SIGHUP, SIGINT, SIGTERM, SIGCHLD = 1, 2, 15, 17
 BEATS_EVERY_S = 1.0
@@ -35,20 +37,32 @@ STOP_ORDER = ("host", "server")
 Main = Callable[[Life], int]
 
 
-class AlreadyRunning(Exception):
-    """Another supervisor has this STATE folder."""
+class StateUnusableError(Exception):
+    """The STATE folder cannot be used; the text is a sentence for people."""
 
 
 class Supervisor:
-    """The parent of the roles' processes. `roles` maps a role's name to the main of its process."""
+    """The parent of the roles' processes. `roles` maps a role's name to the main of its process.
 
-    def __init__(self, machine: str, state_dir: Path, roles: Mapping[str, Main], warnings: tuple[str, ...]) -> None:
+    Raises:
+        StateUnusableError: another supervisor has the STATE folder, or it cannot be made or written.
+
+    """
+
+    def __init__(
+        self,
+        machine: str,
+        state_dir: Path,
+        roles: Mapping[str, Main],
+        warnings: tuple[str, ...],
+        policy: Policy = POLICY,
+    ) -> None:
         self.machine = machine
         self.state_dir = state_dir
         self.roles = dict(roles)
         self.warnings = warnings
+        self.policy = policy
         self.started_at = time.time()
-        state_dir.mkdir(parents=True, exist_ok=True)
         self.lock = lock_state(state_dir)
         self.loop = Loop()
         self.plan = Plan()
@@ -56,9 +70,13 @@ class Supervisor:
         self.children: dict[str, Child] = {}
         self.timer: Timer | None = None
         self.stopping = False
-        self.control = ControlServer(
-            self.loop, state_dir / "supervisor.sock", {"status": lambda _: self.status()}
-        )
+        self.gave_up = False
+        try:
+            self.control = ControlServer(
+                self.loop, state_dir / "supervisor.sock", {"status": lambda _: self.status()}
+            )
+        except (ControlError, OSError) as error:
+            raise StateUnusableError(f"STATE = {state_dir} cannot be used: {error}") from error
 
     def run(self) -> Exit:
         """Mind the roles until SIGTERM or SIGINT."""
@@ -67,14 +85,15 @@ class Supervisor:
         self.loop.on_signal(SIGCHLD, self.reap_children)
         name_process("nsu: supervisor")
         self.loop.on_signal(SIGHUP, self.pass_on_hup)
+        say(f"nsu: machine {self.machine} runs as {' and '.join(self.roles)}; Control-C or SIGTERM ends it in order")
         for name in self.roles:
-            self.plan.want(name, POLICY)
+            self.plan.want(name, self.policy)
         self.take_beats()
         self.loop.run()
         self.control.close()
+        self.loop.close()
         os.close(self.lock)
-        gave_up = any(self.plan.why(name) for name in self.plan.names())
-        return Exit.FAILED if gave_up else Exit.OK
+        return Exit.FAILED if self.gave_up else Exit.OK
 
     # -- verbs ---------------------------------------------------------------------------------------------------
 
@@ -100,12 +119,19 @@ class Supervisor:
             self.children[verb.name].signal(9)
         elif isinstance(verb, GiveUp):
             say(f"nsu: {verb.name} is not started again: {verb.why}")
-            self.stop()
+            self.gave_up = True
+            # Not at once: the plan's other verbs of this turn are still to be carried out.
+            self.loop.enqueue(self.stop)
 
     def spawn(self, name: str) -> None:
         main = self.roles[name]
         row = list(self.roles).index(name)
-        child = fork_child(f"nsu: {name}", main, hearts=self.hearts, heart_row=row)
+        try:
+            child = fork_child(f"nsu: {name}", main, hearts=self.hearts, heart_row=row)
+        except OSError as error:
+            say(f"nsu: {name} cannot be forked, it is tried again: {error.strerror}")
+            self.plan.not_spawned(name, self.loop.now())
+            return
         self.children[name] = child
         self.plan.spawned(name, self.loop.now())
         self.loop.watch(child.ready_fd, on_readable=lambda: self.hear_ready(name, child))
@@ -133,8 +159,10 @@ class Supervisor:
         self.loop.call_later(BEATS_EVERY_S, self.take_beats)
 
     def pass_on_hup(self) -> None:
-        for child in self.children.values():
-            child.signal(SIGHUP)
+        """Tell those who can hear it: a role that is still starting reads the file anyway, and SIGHUP would end it."""
+        for name, child in self.children.items():
+            if self.plan.state(name) is State.READY:
+                child.signal(SIGHUP)
 
     # -- ending --------------------------------------------------------------------------------------------------
 
@@ -170,6 +198,7 @@ class Supervisor:
                     "name": name,
                     "state": self.plan.state(name).name.lower(),
                     "pid": self.children[name].pid if name in self.children else None,
+                    "why": self.plan.why(name),
                 }
                 for name in self.plan.names()
             ],
@@ -177,18 +206,26 @@ class Supervisor:
 
 
 def lock_state(state_dir: Path) -> int:
-    """Lock the STATE folder, so that no second supervisor works on it; the kernel unlocks it whatever happens."""
-    lock = os.open(state_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    """Make and lock the STATE folder; the kernel unlocks it whatever happens. Raises StateUnusableError."""
+    try:
+        state_dir.mkdir(parents=True, exist_ok=True)
+        lock = os.open(state_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StateUnusableError(
+            f"STATE = {state_dir} cannot be used ({error.strerror}: {error.filename}); "
+            f"name a folder that this user may make and write"
+        ) from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(lock)
-        raise AlreadyRunning(
+        raise StateUnusableError(
             f"another supervisor is running with STATE = {state_dir}; stop it first, or give this one another STATE"
         ) from None
     return lock
 
 
 def say(sentence: str) -> None:
-    """Log a line; whoever runs us (systemd, a terminal) keeps it."""
-    print(sentence, file=sys.stderr, flush=True)
+    """Log a line; whoever runs us (systemd, a terminal) keeps it. A terminal that is gone ends nobody."""
+    with contextlib.suppress(OSError):
+        print(sentence, file=sys.stderr, flush=True)

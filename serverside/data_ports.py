@@ -1,65 +1,99 @@
 """The data ports: listen while there is a place to give, and read the first 512 bytes of each socket under a deadline.
 
-Appendix D (12): "the NSU establishes listen sockets on an appropriate number of data channels". A port is bound from
-the start, so that a wrong address is found at start-up; it listens only while some session's host has a free place
-on it. So (13): "attempts to create additional data connections beyond max_connections will fail with 'connection
-refused'". Linux lets a listening socket stop by shutdown(SHUT_RD), bound as it was, and listen again later; what had
-queued up is reset. Where another host still has places on the same port, the connection that is one too many is closed
-before a byte is answered.
+Appendix D (12): "the NSU establishes listen sockets on an appropriate number of data channels". A port listens only
+while some session's host has a free place on it. So (13): "attempts to create additional data connections beyond
+max_connections will fail with 'connection refused'". Where another host still has places on the same port, the
+connection that is one too many is closed before a byte is answered.
 
-Nothing is forked for a socket that has not said who it is (trap 31).
+Nothing is forked for a socket that has not said who it is (trap 31). At most HALF_OPEN_MAX of them are kept on a port,
+those included that are being refused; the oldest goes first.
 """
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 from ipc.loop import Loop, Timer
 from protocol.limits import HANDSHAKE_TIMEOUT_S, HEADER_BYTES
-from serverside.config_port import accept_all, listen_on
+from serverside.listening import Listener
+from serverside.settings import ServerSettings
 
 HALF_OPEN_MAX = 64
-BACKLOG = 64
+GOODBYE_S = 1.0
 FREE_FAILURES = 20
 """Wrong tokens from one address that are answered at once, each FAILURE_WINDOW_S; each further one waits its turn."""
 FAILURE_WINDOW_S = 10.0
 SLOWED_BY_S = 1.0
 
-OnFirst = Callable[["DataPort", socket.socket, str, bytes], None]
+Key = tuple[str, int]
+"""Address and port number."""
+
+OnFirst = Callable[["FirstHeader"], None]
+"""Gets a socket whose first 512 bytes are there: to `take`, `refuse` or `close` it."""
 
 
 class DataPort:
-    """One listening address for data sockets."""
+    """One address for data sockets."""
 
-    def __init__(self, loop: Loop, address: str, port: int, on_first: OnFirst) -> None:
+    def __init__(self, loop: Loop, key: Key, on_first: OnFirst) -> None:
         self.loop = loop
-        self.key = (address, port)
+        self.key = key
         self.on_first = on_first
-        self.sock = listen_on(address, port, backlog=None)
-        self.listening = False
+        self.listener = Listener(loop, *key, self.accepted)
         self.half_open: dict[FirstHeader, None] = {}
+
+    @property
+    def listening(self) -> bool:
+        return self.listener.listening
 
     def set_listening(self, wanted: bool) -> None:
         """Listen, or refuse at connect."""
-        if wanted and not self.listening:
-            self.sock.listen(BACKLOG)
-            self.loop.watch(self.sock, on_readable=self.accept)
-        elif self.listening and not wanted:
-            self.loop.forget(self.sock)
-            self.sock.shutdown(socket.SHUT_RD)
-        self.listening = wanted
+        if wanted:
+            self.listener.listen()
+        else:
+            self.listener.refuse()
 
-    def accept(self) -> None:
-        for sock, address in accept_all(self.sock):
-            if len(self.half_open) >= HALF_OPEN_MAX:
-                next(iter(self.half_open)).close()
-            first = FirstHeader(self, sock, address[0])
-            self.half_open[first] = None
+    def accepted(self, sock: socket.socket, peer: tuple[str, int]) -> None:
+        if len(self.half_open) >= HALF_OPEN_MAX:
+            next(iter(self.half_open)).close()
+        first = FirstHeader(self, sock, peer[0])
+        self.half_open[first] = None
 
     def close(self) -> None:
-        self.loop.forget(self.sock)
-        self.sock.close()
+        self.listener.close()
         for first in list(self.half_open):
             first.close()
+
+
+class DataPorts:
+    """The data ports of all hosts."""
+
+    def __init__(self, loop: Loop, on_first: OnFirst) -> None:
+        self.loop = loop
+        self.on_first = on_first
+        self.ports: dict[Key, DataPort] = {}
+
+    def __iter__(self) -> Iterator[DataPort]:
+        return iter(self.ports.values())
+
+    def open(self, settings: ServerSettings) -> None:
+        """Bind the ports of `settings` that are not bound yet. OSError names the first that can't be."""
+        for key in sorted(keys_of(settings) - self.ports.keys()):
+            self.ports[key] = DataPort(self.loop, key, self.on_first)
+
+    def keep(self, settings: ServerSettings) -> None:
+        """Close the ports that nobody has any more."""
+        for key in self.ports.keys() - keys_of(settings):
+            self.ports.pop(key).close()
+
+    def close(self) -> None:
+        for port in self.ports.values():
+            port.close()
+        self.ports.clear()
+
+
+def keys_of(settings: ServerSettings) -> set[Key]:
+    return {(port.address, port.port) for host in settings.hosts for port in host.data_ports}
 
 
 class FirstHeader:
@@ -85,8 +119,36 @@ class FirstHeader:
             return
         self.data += part
         if len(self.data) == HEADER_BYTES:
-            self.release()
-            self.port.on_first(self.port, self.sock, self.peer_address, self.data)
+            self.port.loop.forget(self.sock)
+            self.timer.cancel()
+            self.port.on_first(self)
+
+    def take(self) -> socket.socket:
+        """Give the socket away."""
+        self.release()
+        return self.sock
+
+    def refuse(self, answer: bytes, delay_s: float) -> None:
+        """Say `answer` after `delay_s`, and end."""
+        self.timer = self.port.loop.call_later(delay_s, lambda: self.say(answer))
+
+    def say(self, answer: bytes) -> None:
+        """Answer, then let what the peer had sent run dry: a close with unread input could take the answer away."""
+        self.timer = self.port.loop.call_later(GOODBYE_S, self.close)
+        self.port.loop.watch(self.sock, on_readable=self.run_dry)
+        with suppress(OSError):  # the peer did not wait for it; the next receive tells
+            self.sock.send(answer)  # into an empty buffer, where 512 bytes always fit
+            self.sock.shutdown(socket.SHUT_WR)
+
+    def run_dry(self) -> None:
+        try:
+            rest = self.sock.recv(65536)
+        except BlockingIOError:
+            return
+        except OSError:
+            rest = b""
+        if not rest:
+            self.close()
 
     def release(self) -> None:
         self.timer.cancel()

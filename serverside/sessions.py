@@ -1,9 +1,7 @@
-"""Sessions: what one authenticated configuration socket owns, and how it is brought to an end.
+"""Sessions: what one authenticated configuration socket owns.
 
 The rule (traps 8, 21, 22): a new session of a host is granted only when nothing of its old ones can still be applied.
-"Applied" ends in three steps, always in this order: the SRW is killed, it is REAPED (a killed process inside pwrite is
-gone only then), and the array's driver process has worked off what the SRW had posted to it. A `Burial` waits for the
-first two and is told by the third.
+`srws.py` says when that is.
 """
 
 from collections.abc import Callable
@@ -11,6 +9,7 @@ from dataclasses import dataclass, field
 
 from ipc.child import Child
 from protocol.dialogue import ServerDialogue
+from protocol.states import Config
 from serverside.settings import HostSettings
 
 TICKET_LIFE_S = 10.0
@@ -24,20 +23,28 @@ class Ticket:
     until_s: float
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Srw:
     """One SRW process and the place it has taken."""
 
     child: Child
+    session: "Session"
     path: int
     seat: int
     port: tuple[str, int]
     peer: str
-    host_name: str
     began_s: float
+    reaped: bool = False
+    """Its process is gone; what it had posted to the drivers is being waited for."""
+    found_silent: bool = False
+    """Its heart has stopped, and it was killed for that."""
+
+    @property
+    def host_name(self) -> str:
+        return self.session.host.name
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Session:
     """What one configuration socket authenticates. `epoch` never comes again."""
 
@@ -47,6 +54,8 @@ class Session:
     host: HostSettings
     peer_address: str
     dialogue: ServerDialogue
+    send: Callable[[], None]
+    """Have what the dialogue has queued sent."""
     close_socket: Callable[[], None]
     began_s: float
     tickets: dict[int, Ticket] = field(default_factory=dict)
@@ -55,8 +64,21 @@ class Session:
     ended: bool = False
     asked_ports: bool = False
     """Step (10) is done: from now on its data ports listen for it."""
-    marker: int = 0
-    """0x02: the random magic of the path that is just being opened."""
+
+    @property
+    def awaits_grant(self) -> bool:
+        """Whether it may be granted: it has neither ended nor broken its dialogue while it waited."""
+        return not self.ended and self.dialogue.state is Config.PROVEN
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it may be told something: it is granted, and its dialogue is in order."""
+        return not self.ended and self.dialogue.state is Config.OPEN
+
+    @property
+    def places(self) -> int:
+        """How many data sockets it may have at once, over all its ports."""
+        return sum(port.connections_max for port in self.host.data_ports)
 
     def free_path(self) -> int:
         """Give the lowest path number not in use (0x01)."""
@@ -65,38 +87,12 @@ class Session:
             number += 1
         return number
 
+    def give_ticket(self, path: int, nonce: bytes, now_s: float) -> None:
+        """Give leave to open `path`; an older leave is worth nothing from now on."""
+        self.tickets = {number: ticket for number, ticket in self.tickets.items() if ticket.until_s > now_s}
+        self.tickets[path] = Ticket(nonce, now_s + TICKET_LIFE_S)
 
-class Burial:
-    """Waits until every SRW of a set is reaped, then calls `done`, once."""
-
-    def __init__(self, srws: list[Srw], done: Callable[[], None]) -> None:
-        self.waiting = {srw.child.pid for srw in srws}
-        self.done = done
-
-    def reaped(self, pid: int) -> bool:
-        """Take note that `pid` is reaped; True when that was the last."""
-        self.waiting.discard(pid)
-        return not self.waiting
-
-
-class Burials:
-    """All burials that are waiting."""
-
-    def __init__(self) -> None:
-        self.open: list[Burial] = []
-
-    def begin(self, srws: list[Srw], done: Callable[[], None]) -> None:
-        """Kill `srws`; call `done` when all are reaped (at once when there are none)."""
-        if not srws:
-            done()
-            return
-        for srw in srws:
-            srw.child.signal(9)
-        self.open.append(Burial(srws, done))
-
-    def reaped(self, pid: int) -> None:
-        """Take note of a reaped SRW and finish what waited for it."""
-        finished = [burial for burial in self.open if burial.reaped(pid)]
-        self.open = [burial for burial in self.open if burial not in finished]
-        for burial in finished:
-            burial.done()
+    def may_open(self, path: int, now_s: float) -> bool:
+        """Whether there is a place for one more path, those included for which there are tickets."""
+        given = {number for number, ticket in self.tickets.items() if ticket.until_s > now_s} - {path}
+        return len(given | self.srws.keys()) < self.places

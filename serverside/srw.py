@@ -22,11 +22,14 @@ partition) goes to the array's driver process, by command packet and shared buff
 SIGTERM: what has already arrived is done and answered, then the socket is closed.
 """
 
+import fcntl
 import socket
 import struct
+import termios
 import time
 from collections.abc import Mapping
-from errno import ENOSPC
+from contextlib import suppress
+from errno import ENOSPC, ESTALE
 from typing import Protocol
 
 from ipc.child import Life
@@ -39,8 +42,8 @@ from protocol.errors import RemoteProtocolError
 from protocol.limits import HEADER_BYTES, REQUEST_BYTES_MAX
 from protocol.ops import Flag, Op
 from protocol.status import DETAILS, Detail
-from serverside.drives.base import DriveError
 from serverside.driver.channel import DriverGone
+from serverside.drives.base import DriveError
 from serverside.storage import HostView
 
 RECEIVE_BYTES = 1 << 20
@@ -53,6 +56,9 @@ ANSWERS_MAX = 256
 IDLE_S = 1
 """A receive or send gives up for a moment this often, so that the heart beats."""
 GOODBYE_S = 1.0
+
+WHY = {ENOSPC: Detail.NO_SPACE, ESTALE: Detail.STALE_GENERATION}
+"""errno of a request that a drive or the driver refused -> its detail number; any other is a failed drive."""
 
 COUNTERS = ("reads", "writes", "others", "refused", "read_bytes", "written_bytes")
 
@@ -105,11 +111,17 @@ class ServerReaderWriter:
         self.out: list[memoryview] = []
         self.received_ns = 0
         self.open = True
+        self.rest_bytes: int | None = None
+        """After SIGTERM: bytes that had arrived by then and are still to be received."""
 
-    def run(self) -> Exit:
-        """Serve until the peer goes, a frame is in doubt, or SIGTERM."""
+    def run(self, login_answer: bytes = b"") -> Exit:
+        """Answer the login, then serve until the peer goes, a frame is in doubt, or SIGTERM."""
         _let_the_heart_beat(self.sock)
-        self.life.on_stop = lambda: self.sock.shutdown(socket.SHUT_RD)
+        self.life.on_stop = self.hear_no_more
+        try:
+            self.sock.sendall(login_answer)
+        except OSError:
+            self.open = False  # the peer did not wait for it
         while self.open and self.receive():
             try:
                 self.work()
@@ -124,7 +136,7 @@ class ServerReaderWriter:
     def receive(self) -> bool:
         """Message 1S of Figure 5: wait for work "indefinitely if there is no work to be done". False: the end."""
         self.make_room()
-        while True:
+        while (rest_bytes := self.rest_bytes) is None or rest_bytes > 0:
             self.life.beat()
             try:
                 count = self.sock.recv_into(self.received[self.end :])
@@ -134,7 +146,19 @@ class ServerReaderWriter:
                 return False
             self.received_ns = time.monotonic_ns()
             self.end += count
+            if rest_bytes is not None:
+                self.rest_bytes = rest_bytes - count
             return count > 0
+        return False
+
+    def hear_no_more(self) -> None:
+        """SIGTERM. It wakes a receive that waits; what has arrived can still be received, and no more is waited for.
+
+        A peer that keeps sending would otherwise never let this process end: Linux goes on receiving.
+        """
+        with suppress(OSError):  # the peer is gone, or the socket closed already
+            (self.rest_bytes,) = struct.unpack("i", fcntl.ioctl(self.sock, termios.FIONREAD, bytes(4)))
+            self.sock.shutdown(socket.SHUT_RD)
 
     def make_room(self) -> None:
         if self.start == self.end:
@@ -204,7 +228,7 @@ class ServerReaderWriter:
             self.open = False  # what was posted may still be done: no answer, and the path ends
         except DriveError as error:
             self.count("refused", 1)
-            detail = Detail.NO_SPACE if error.errno == ENOSPC else Detail.DRIVE_FAILED
+            detail = WHY.get(error.errno, Detail.DRIVE_FAILED)
             self.answer(request, status=error.errno, detail=detail, sentence=error.sentence)
 
     def read(self, request: Request) -> None:

@@ -3,10 +3,14 @@
 from typing import TYPE_CHECKING, Any
 
 from protocol.limits import HANDSHAKE_TIMEOUT_S
+from serverside.listening import KEEPALIVE_EVERY_S, KEEPALIVE_IDLE_S, KEEPALIVE_PROBES, USER_TIMEOUT_S
 from serverside.sessions import Session, Srw
+from serverside.srws import SILENT_MOST_S
 
 if TYPE_CHECKING:
     from serverside.server import Server
+
+KEEPALIVE_S = KEEPALIVE_IDLE_S + KEEPALIVE_EVERY_S * KEEPALIVE_PROBES
 
 
 def describe_server(server: "Server") -> dict[str, Any]:
@@ -19,14 +23,16 @@ def describe_server(server: "Server") -> dict[str, Any]:
         "listen": list(server.settings.listen),
         "cookie": server.storage.cookie,
         "data_ports": [
-            {"address": key[0], "port": key[1], "listening": port.listening}
-            for key, port in server.data_ports.items()
+            {"address": port.key[0], "port": port.key[1], "listening": port.listening} for port in server.data_ports
         ],
         "sessions": [describe_session(server, session) for session in server.sessions.values()],
         "arrays": server.storage.describe_arrays(),
         "hosts": server.storage.describe_hosts(),
         "timers": [
             {"name": "handshake", "value_s": HANDSHAKE_TIMEOUT_S, "source": "Appendix D, step 4"},
+            {"name": "keepalive", "value_s": KEEPALIVE_S, "source": "serverside/listening.py"},
+            {"name": "TCP_USER_TIMEOUT", "value_s": USER_TIMEOUT_S, "source": "serverside/listening.py"},
+            {"name": "silent SRW", "value_s": SILENT_MOST_S, "source": "serverside/srws.py"},
         ],
         "warnings": [*server.warnings, *unprotected(server)],
     }
@@ -51,7 +57,7 @@ def describe_srw(server: "Server", srw: Srw) -> dict[str, Any]:
         "port": f"{srw.port[0]}:{srw.port[1]}",
         "peer": srw.peer,
         "began_at": srw.began_s,
-        **server.counters.row(srw.seat).as_dict(),
+        **server.srws.counters.row(srw.seat).as_dict(),
     }
 
 

@@ -1,14 +1,15 @@
-"""All that the server owns of storage, put together: drives, arrays, the partition table, and one driver process per array.
+"""All that the server owns of storage, put together: drives, arrays, partition table, a driver process for each array.
 
-Everything that SRWs and drivers share is made here, before any fork. A driver process lives in a place, like an agent on
-its path: its queues stay when it is replaced, and who waits for one that died posts again to its successor.
+Everything that SRWs and drivers share is made here, before any fork. A driver process lives in a place, like an agent
+on its path: its queues stay when it is replaced, and who waits for one that died posts again to its successor.
 """
 
 import hashlib
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from errno import EBUSY
 from typing import Any
 
 from ipc.child import Child, fork_child
@@ -16,18 +17,26 @@ from ipc.counters import CounterTable
 from protocol.records import UnitFlag, UnitRecord
 from serverside.arrays.base import Array
 from serverside.arrays.open import open_array
-from serverside.drives.health import DriveHealth
-from serverside.drives.open import open_drive
-from serverside.driver.channel import DriverChannel, SeatDoor
+from serverside.driver.channel import DriverChannel, SeatDoor, Waiting
 from serverside.driver.driver import ServerDriver
 from serverside.driver.process import run_driver
+from serverside.drives.base import Drive, DriveError
+from serverside.drives.health import DriveHealth
+from serverside.drives.open import open_drive
+from serverside.errors import SettingsError
 from serverside.identity import Identity
 from serverside.partitions.partition import Partition
 from serverside.partitions.table import PartitionTable, build
-from serverside.settings import ArraySettings, HostSettings, ServerSettings
+from serverside.settings import ArraySettings, DriveSettings, HostSettings, ServerSettings
 
 SIGTERM = 15
 DRIVER_STOP_S = 10.0
+DRIVER_YOUNG_S = 1.0
+"""A driver process that died younger than this is started again only after as long a rest."""
+FORMER_RUN_S = 10.0
+"""How long a killed server's SRWs may still hold a drive, in a sync for instance. Until the last of them is gone, what
+it was told to write may still be written: so the next start waits for the drive's lock, and does not give up at once.
+"""
 ABILITIES = UnitFlag.FLUSH | UnitFlag.FUA | UnitFlag.TRIM | UnitFlag.WRITE_ZEROES
 
 
@@ -46,6 +55,7 @@ class DriverPlace:
     array: Array
     channel: DriverChannel
     child: Child | None = None
+    rest_until_s: float = 0.0
 
 
 class Storage:
@@ -71,7 +81,7 @@ class Storage:
         for settings in wanted:
             drives = []
             for drive in settings.drives:
-                drives.append(open_drive(drive, self.health, index))
+                drives.append(open_patiently(drive, self.health, index))
                 index += 1
             arrays[settings.name] = open_array(settings, drives)
         return arrays
@@ -106,10 +116,15 @@ class Storage:
     # -- driver processes ----------------------------------------------------------------------------------------
 
     def start_drivers(self) -> None:
-        """Fork the driver processes that are missing."""
+        """Fork the driver processes that are missing; where that fails, or one has just failed, come again later."""
+        now_s = time.monotonic()
         for row, (name, place) in enumerate(self.places.items()):
-            if place.child is None:
-                place.child = self.fork_driver(name, place, row)
+            if place.child is None and now_s >= place.rest_until_s:
+                try:
+                    place.child = self.fork_driver(name, place, row)
+                except OSError as error:
+                    print(f"nsu: driver {name} can't be started: {error.strerror}", file=sys.stderr, flush=True)
+                    place.rest_until_s = now_s + DRIVER_YOUNG_S
 
     def fork_driver(self, name: str, place: DriverPlace, row: int) -> Child:
         driver = ServerDriver(place.array, self.table.of_array(name))
@@ -123,18 +138,20 @@ class Storage:
             keep=keep,
         )
 
-    def mind_drivers(self) -> bool:
-        """Replace driver processes that died; whoever waits for one posts again to its successor. Always True."""
+    def mind_drivers(self) -> None:
+        """Replace driver processes that died; whoever waits for one posts again to its successor."""
+        now_s = time.monotonic()
         for place in self.places.values():
             if place.child is not None and place.child.poll() is not None:
                 print(f"{place.child.title} died; it is started again", file=sys.stderr, flush=True)
+                if now_s - place.child.started_s < DRIVER_YOUNG_S:
+                    place.rest_until_s = now_s + DRIVER_YOUNG_S
                 place.child.close()
                 place.child = None
         self.start_drivers()
-        return True
 
     def stop_drivers(self) -> None:
-        """Have the drivers finish what is posted, and go."""
+        """Have the drivers finish what is posted, and go. TimeoutError: one is held by its drive."""
         for place in self.places.values():
             if place.child is not None:
                 place.child.signal(SIGTERM)
@@ -146,32 +163,61 @@ class Storage:
                 place.child.close()
                 place.child = None
 
-    def drain(self, seat: int) -> None:
-        """Wait until the drivers have done all that the SRW of `seat`, which is reaped, had posted."""
-        for place in self.places.values():
-            place.channel.drain(seat, self.mind_drivers)
+    def begin_drain(self, seat: int) -> list[tuple[int, Waiting]]:
+        """Ask each driver to say when it has done all that the SRW of `seat`, which is reaped, had posted.
+
+        Gives, for each, the descriptor on which it answers, and the question.
+        """
+        return [
+            (place.channel.answers[seat].fileno(), place.channel.begin_drain(seat)) for place in self.places.values()
+        ]
 
     # -- changes and the end -------------------------------------------------------------------------------------
 
-    def adopt(self, settings: ServerSettings) -> list[str]:
-        """Take new settings; no SRW of a host whose units change may live. Give warnings for what must wait."""
-        warnings = []
-        if settings.arrays != self.settings.arrays:
-            warnings.append("the ARRAY blocks of nsu.conf have changed: that takes effect at the next start")
-            settings = replace(settings, arrays=self.settings.arrays)
+    def check(self, settings: ServerSettings) -> None:
+        """Raise SettingsError for what can't be served from the arrays that are open, before anybody is disturbed."""
+        for host in settings.hosts:
+            for unit in host.units:
+                array = self.arrays.get(unit.array)
+                if array is None:
+                    raise SettingsError(
+                        f"HOST {host.name} UNIT {unit.name}: ARRAY {unit.array} is new: it is opened at the next start"
+                    )
+                if unit.last_lba >= array.capacity_blocks:
+                    raise SettingsError(
+                        f"HOST {host.name} UNIT {unit.name}: block {unit.last_lba} is beyond {unit.array}, whose last "
+                        f"block is {array.capacity_blocks - 1}"
+                    )
+
+    def adopt(self, settings: ServerSettings) -> None:
+        """Take new settings, of the same arrays; no SRW of a host whose units change may live.
+
+        Raise SettingsError, StateError, DriveError, OSError: then the old settings stay.
+        """
+        assert settings.arrays == self.settings.arrays
         self.stop_drivers()
-        self.table = build(settings.hosts, self.arrays, self.identity, self.folder, self.table)
-        self.start_drivers()
+        try:
+            self.table = build(settings.hosts, self.arrays, self.identity, self.folder, self.table)
+            self.settings = settings
+        finally:
+            self.start_drivers()
         self.cookie = self.identity.cookie_for(fingerprint(settings))
-        self.settings = settings
-        return warnings
 
     def close(self) -> None:
-        """Stop the drivers, make everything durable, close the drives."""
-        self.stop_drivers()
+        """Stop the drivers, make everything durable, close the drives; then raise the first error, if any."""
+        failure: Exception | None = None
+        try:
+            self.stop_drivers()
+        except TimeoutError as error:
+            failure = error
         for array in self.arrays.values():
-            array.flush()
+            try:
+                array.flush()
+            except DriveError as error:
+                failure = failure or error
             array.close()
+        if failure is not None:
+            raise failure
 
     # -- telling -------------------------------------------------------------------------------------------------
 
@@ -183,7 +229,11 @@ class Storage:
                 "capacity_bytes": self.arrays[name].capacity_blocks * 512,
                 "driver_pid": child.pid if (child := self.places[name].child) else None,
                 "drives": [
-                    {"name": drive.name, "size_bytes": drive.size_bytes, "state": "failed" if self.health.errno(drive.index) else "good"}
+                    {
+                        "name": drive.name,
+                        "size_bytes": drive.size_bytes,
+                        "state": "failed" if self.health.errno(drive.index) else "good",
+                    }
                     for drive in self.arrays[name].drives
                 ],
             }
@@ -211,6 +261,22 @@ class Storage:
             }
             for host in self.settings.hosts
         ]
+
+
+def open_patiently(settings: DriveSettings, health: DriveHealth, index: int) -> Drive:
+    """Open a drive; wait, for a while, for whoever still holds it."""
+    deadline_s = time.monotonic() + FORMER_RUN_S
+    told = False
+    while True:
+        try:
+            return open_drive(settings, health, index)
+        except DriveError as error:
+            if error.errno != EBUSY or time.monotonic() > deadline_s:
+                raise
+            if not told:
+                print(f"nsu: server: {error}; waiting for it, {FORMER_RUN_S:g} s at most", file=sys.stderr, flush=True)
+            told = True
+        time.sleep(0.02)
 
 
 def flags_of(partition: Partition) -> UnitFlag:

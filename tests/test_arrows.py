@@ -67,6 +67,7 @@ INDEPENDENT = frozenset({"tests/system/independent_v1_host.py"})
 """Written from the specification alone, to test us with: they share no line with us."""
 
 REAL = "real processes only:"
+TRANSMISSION = "a part of transmission.py: tests/hostside/frontends/nbd_protocol/test_transmission.py"
 UNMIRRORED: dict[str, str] = {
     "serverside/settings.py": "frozen data with one property of one line: tests/nsu/conf/test_load.py",
     "hostside/agent.py": f"{REAL} tests/system/test_clients.py, tests/system/test_kills.py",
@@ -78,6 +79,15 @@ UNMIRRORED: dict[str, str] = {
     "hostside/wiring.py": f"{REAL} tests/system/test_clients.py",
     "hostside/status.py": f"{REAL} tests/system/test_kills.py waits on what it says",
     "hostside/trace.py": "NOT YET PROVED",
+    "hostside/frontends/nbd_protocol/account.py": TRANSMISSION,
+    "hostside/frontends/nbd_protocol/checks.py": TRANSMISSION,
+    "hostside/frontends/nbd_protocol/incoming_write.py": TRANSMISSION,
+    "hostside/frontends/nbd_protocol/large_read.py": TRANSMISSION,
+    "hostside/frontends/nbd_protocol/transaction.py": TRANSMISSION,
+    "hostside/frontends/nbd_protocol/transmission_layout.py": TRANSMISSION,
+    "hostside/frontends/nbd_protocol/zero_write.py": TRANSMISSION,
+    "hostside/frontends/nbd_protocol/connection.py": "a base: tests/hostside/frontends/nbd_protocol/test_handshake.py",
+    "hostside/frontends/nbd_client.py": "a part of nbd.py: tests/hostside/frontends/test_nbd.py",
     "serverside/admission.py": f"{REAL} tests/system/test_v1_host.py (step 13)",
     "serverside/config_port.py": f"{REAL} tests/system/test_v1_host.py, tests/system/test_noise.py",
     "serverside/data_ports.py": f"{REAL} tests/system/test_v1_host.py, tests/system/test_noise.py",

@@ -1,0 +1,56 @@
+"""What a changed nsu.conf means for a server that runs: pure comparison of old settings and new.
+
+Note (3) of Appendix D: only the hosts whose information changed are disturbed. What can't change under a running
+server stays as it was, with a warning, until the next start.
+"""
+
+from dataclasses import replace
+
+from serverside.settings import HostSettings, ServerSettings
+
+FIXED = {"name": "NSU", "state_dir": "STATE", "config_port": "CONFIG_PORT", "listen": "LISTEN", "arrays": "ARRAY"}
+"""Settings that hold from start to end -> their names in nsu.conf."""
+
+Start = tuple[str, int]
+
+
+def possible(old: ServerSettings, new: ServerSettings) -> tuple[ServerSettings, list[str]]:
+    """Give what of `new` can be had now, and a warning for each thing that can't."""
+    kept = {field: getattr(old, field) for field in FIXED if getattr(old, field) != getattr(new, field)}
+    warnings = [f"{FIXED[field]} has changed in nsu.conf: that takes effect at the next start" for field in kept]
+    return replace(new, **kept), warnings
+
+
+def disturbed(old: ServerSettings, new: ServerSettings) -> frozenset[str]:
+    """Name the hosts that can't go on as they are: changed, gone, or with a unit that goes by another zero map.
+
+    Hosts that share a range share its zero map: whether there is one, and its length, depends on all of them.
+    """
+    before = {host.name: host for host in old.hosts}
+    after = {host.name: host for host in new.hosts}
+    maps_before, maps_after = zero_lengths(old), zero_lengths(new)
+    moved = {start for start, _ in maps_before.items() ^ maps_after.items()}
+    return frozenset(
+        name for name, host in before.items() if host != after.get(name) or not moved.isdisjoint(starts(host))
+    )
+
+
+def starts(host: HostSettings) -> set[Start]:
+    return {(unit.array, unit.first_lba) for unit in host.units}
+
+
+def zero_lengths(settings: ServerSettings) -> dict[Start, int]:
+    """Give, for each place where ZERO partitions begin, how many blocks its map covers."""
+    units = [unit for host in settings.hosts for unit in host.units]
+    zero = {(unit.array, unit.first_lba) for unit in units if unit.zero}
+    lengths = dict.fromkeys(zero, 0)
+    for unit in units:
+        start = (unit.array, unit.first_lba)
+        if start in zero:
+            lengths[start] = max(lengths[start], unit.blocks)
+    return lengths
+
+
+def can_stay(host: HostSettings, version: int, now: HostSettings | None) -> bool:
+    """May a session go on, told of the change? 0x02, unless the host or its secret is gone."""
+    return version == 2 and now is not None and now.secret == host.secret

@@ -1,0 +1,120 @@
+"""Listening TCP sockets of the server role, and what every accepted socket is set to.
+
+A listener is bound from the start, so that a wrong address is found at start-up, and listens when it is told to.
+Linux lets a listening socket stop by shutdown(SHUT_RD), bound as it was, and listen again later: connections are
+refused meanwhile, and what had queued up is reset.
+
+A peer that is gone without a word is found by the kernel (trap 20): an idle socket by keepalive, one with answers on
+their way by TCP_USER_TIMEOUT, which also ends one whose reader stands still.
+"""
+
+import socket
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from errno import EMFILE, ENFILE, ENOBUFS, ENOMEM
+
+from ipc.loop import Loop
+
+BACKLOG = 128
+KEEPALIVE_IDLE_S = 10
+KEEPALIVE_EVERY_S = 5
+KEEPALIVE_PROBES = 3
+USER_TIMEOUT_S = 30
+EXHAUSTED = frozenset({EMFILE, ENFILE, ENOBUFS, ENOMEM})
+PAUSE_S = 0.1
+"""How long nothing is accepted when descriptors or memory ran out: asking again at once would only burn time."""
+
+OnAccepted = Callable[[socket.socket, tuple[str, int]], None]
+
+
+class Listener:
+    """One bound address. `on_accepted` gets each nonblocking socket and its peer's address and port."""
+
+    def __init__(self, loop: Loop, address: str, port: int, on_accepted: OnAccepted) -> None:
+        self.loop = loop
+        self.on_accepted = on_accepted
+        self.where = f"{address}:{port}"
+        self.sock = bound_socket(address, port)
+        self.listening = False
+        self.complained = False
+
+    def listen(self) -> None:
+        """Accept from now on. Where somebody else has taken the port meanwhile, say so, once; ask again later."""
+        if self.listening:
+            return
+        try:
+            self.sock.listen(BACKLOG)
+        except OSError as error:
+            if not self.complained:
+                print(f"nsu: server: can't listen on {self.where}: {error.strerror}", file=sys.stderr, flush=True)
+            self.complained = True
+            return
+        self.complained = False
+        self.listening = True
+        self.loop.watch(self.sock, on_readable=self.accept)
+
+    def refuse(self) -> None:
+        """Refuse connections from now on."""
+        if self.listening:
+            self.listening = False
+            self.loop.forget(self.sock)
+            self.sock.shutdown(socket.SHUT_RD)
+
+    def accept(self) -> None:
+        """Accept what waits, at most a backlog's worth; a connection that went away meanwhile is passed over."""
+        for _ in range(BACKLOG):
+            if not self.listening:
+                return  # the last one took the last place
+            try:
+                sock, address = self.sock.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno in EXHAUSTED:
+                    self.pause()
+                    return
+                continue  # the peer had reset it
+            set_up(sock)
+            self.on_accepted(sock, (address[0], address[1]))
+
+    def pause(self) -> None:
+        """Let those that wait wait on, until somebody has given something back."""
+        self.loop.forget(self.sock)
+        self.loop.call_later(PAUSE_S, self.resume)
+
+    def resume(self) -> None:
+        if self.listening:
+            self.loop.watch(self.sock, on_readable=self.accept)
+
+    def close(self) -> None:
+        self.listening = False
+        self.loop.forget(self.sock)
+        self.sock.close()
+
+
+def bound_socket(address: str, port: int) -> socket.socket:
+    """Bind a nonblocking TCP socket. OSError names the address."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if family == socket.AF_INET6:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    try:
+        sock.bind((address, port))
+    except OSError as error:
+        sock.close()
+        raise OSError(error.errno, f"can't open {address}:{port}: {error.strerror}") from error
+    return sock
+
+
+def set_up(sock: socket.socket) -> None:
+    """Set what every accepted socket has."""
+    sock.setblocking(False)
+    with suppress(OSError):  # the peer is gone already: the first receive will tell
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE_S)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_EVERY_S)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEPALIVE_PROBES)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_S * 1000)

@@ -1,0 +1,171 @@
+"""The SRW processes of all sessions: forked, counted, minded, and buried. Here a fence becomes true.
+
+"Nothing of it can still be applied" (traps 8, 22) ends in three steps, always in this order: the SRW is killed, it is
+REAPED (a killed process inside pwrite is gone only then), and the arrays' driver processes have worked off what it had
+posted to them. Until the third, its place and its seat are taken. Nothing here waits for any of it: whoever needs to
+know hands in a callback.
+"""
+
+import sys
+import time
+from collections.abc import Callable, Iterable
+
+from ipc.child import HEART_NAMES, Life, fork_child
+from ipc.counters import CounterTable
+from ipc.loop import Loop
+from protocol.data import UnitLimits, server_data
+from serverside.admission import Admission
+from serverside.burials import Burials, Done, Drain
+from serverside.data_login import Login
+from serverside.data_ports import FirstHeader
+from serverside.sessions import Srw
+from serverside.settings import HostSettings
+from serverside.srw import COUNTERS, ServerReaderWriter
+from serverside.storage import Storage
+
+SIGKILL, SIGTERM = 9, 15
+SILENT_MOST_S = 60.0
+CLOSE_MOST_S = 10.0
+
+
+class Srws:
+    """All SRWs that are not buried yet. `on_places` is called when a place was taken or has become free."""
+
+    def __init__(self, loop: Loop, storage: Storage, seats: int, on_places: Done) -> None:
+        self.loop = loop
+        self.storage = storage
+        self.on_places = on_places
+        self.seats = seats
+        self.admission = Admission(seats)
+        self.hearts = CounterTable(seats, HEART_NAMES)
+        self.counters = CounterTable(seats, COUNTERS)
+        self.seated: dict[int, Srw] = {}
+        """By seat."""
+        self.drains: dict[int, Drain] = {}
+        self.burials = Burials()
+
+    # -- birth ---------------------------------------------------------------------------------------------------
+
+    def free_places(self, host: HostSettings, key: tuple[str, int]) -> int:
+        """Give how many more data sockets `host` may have on a port now."""
+        most = sum(port.connections_max for port in host.data_ports if (port.address, port.port) == key)
+        return min(most - self.admission.taken(host.name, key), len(self.admission.free))
+
+    def fork(self, login: Login, first: FirstHeader) -> None:
+        """Fork the pair's server end; without a process or a descriptor for it, close the socket."""
+        session, port = login.session, first.port.key
+        seat = self.admission.take(session.host.name, port)
+        assert seat is not None, "the caller has asked for free places"
+        self.on_places()  # the port stops listening before the answer goes out, when this was the last place
+        sock = first.take()
+        title = f"nsu: srw {session.host.name} {port[0]}:{port[1]} #{login.path}"
+        main = self.main_of(login, first, seat)
+        keep = [sock.fileno(), *self.storage.descriptors(seat)]
+        self.counters.row(seat).clear()
+        try:
+            child = fork_child(title, main, hearts=self.hearts, heart_row=seat, keep=keep)
+        except OSError as error:
+            print(f"{title} can't be started: {error.strerror}", file=sys.stderr, flush=True)
+            self.admission.give(session.host.name, port, seat)
+        else:
+            srw = Srw(child, session, login.path, seat, port, first.peer_address, time.time())
+            self.seated[seat] = session.srws[login.path] = srw
+        sock.close()
+
+    def main_of(self, login: Login, first: FirstHeader, seat: int) -> Callable[[Life], int]:
+        """Give the life of an SRW process."""
+        session, storage, sock = login.session, self.storage, first.sock
+        view = storage.view_of(session.host)
+        row = self.counters.row(seat)
+
+        def main(life: Life) -> int:
+            def alive() -> bool:
+                life.beat()
+                return True
+
+            storage.reopen()
+            machine = server_data(
+                session.version,
+                session=session.number,
+                epoch=session.epoch,
+                path=login.path,
+                marker=login.marker,
+                units=[UnitLimits(p.blocks, p.read_only, p.generation) for p in view.partitions],
+            )
+            doors = storage.doors(seat, alive)
+            through = session.version == 1
+            srw = ServerReaderWriter(sock, machine, view, doors, writes_through=through, life=life, counters=row)
+            life.ready()
+            return srw.run(login.answer)
+
+        return main
+
+    # -- death ---------------------------------------------------------------------------------------------------
+
+    def bury(self, srws: Iterable[Srw], done: Done) -> None:
+        """Kill `srws`; call `done` when nothing of them can be applied any more, at once when there are none."""
+        self.burials.begin(srws, done)
+
+    def of_ended(self, host_name: str) -> list[Srw]:
+        """Give those of the host's sessions that have ended."""
+        return [srw for srw in self.seated.values() if srw.host_name == host_name and srw.session.ended]
+
+    def of_hosts(self, host_names: frozenset[str]) -> list[Srw]:
+        return [srw for srw in self.seated.values() if srw.host_name in host_names]
+
+    def reap(self) -> None:
+        """Reap those that have ended."""
+        for srw in list(self.seated.values()):
+            if not srw.reaped and srw.child.poll() is not None:
+                srw.reaped = True
+                srw.child.close()
+                self.drain(srw)
+
+    def drain(self, srw: Srw) -> None:
+        """Wait for what it had posted to the drivers."""
+        drain = Drain(self.loop, self.storage.begin_drain(srw.seat), lambda: self.drained(srw))
+        self.drains[srw.seat] = drain
+        drain.look()
+
+    def drained(self, srw: Srw) -> None:
+        """The last of the three steps is done."""
+        del self.drains[srw.seat]
+        del self.seated[srw.seat]
+        if srw.session.srws.get(srw.path) is srw:
+            del srw.session.srws[srw.path]
+        self.admission.give(srw.host_name, srw.port, srw.seat)
+        self.burials.buried(srw)
+        self.on_places()
+
+    def kill_silent(self) -> None:
+        """Kill those whose heart has stopped."""
+        now_s = time.monotonic()
+        for srw in self.seated.values():
+            if not (srw.found_silent or srw.reaped) and srw.child.silent_s(now_s) > SILENT_MOST_S:
+                srw.found_silent = True
+                print(f"{srw.child.title} was silent for {SILENT_MOST_S:g} s: killed", file=sys.stderr, flush=True)
+                srw.child.signal(SIGKILL)
+
+    # -- the end -------------------------------------------------------------------------------------------------
+
+    def ask_to_stop(self) -> None:
+        """Let each answer what has arrived, and go."""
+        for srw in self.seated.values():
+            srw.child.signal(SIGTERM)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a process is left."""
+        return any(not srw.reaped for srw in self.seated.values())
+
+    def close(self) -> None:
+        """Kill and reap all. The drivers work off what they had posted before they stop."""
+        for srw in self.seated.values():
+            srw.child.signal(SIGKILL)
+        deadline_s = time.monotonic() + CLOSE_MOST_S
+        for srw in self.seated.values():
+            if srw.child.wait(max(0.0, deadline_s - time.monotonic())) is None:
+                # It dies as soon as its drive lets it; until then its lock keeps the next start from the drives.
+                print(f"{srw.child.title} can't be ended: a drive holds it", file=sys.stderr, flush=True)
+        for drain in self.drains.values():
+            drain.cancel()
