@@ -61,6 +61,10 @@ WHY = {ENOSPC: Detail.NO_SPACE, ESTALE: Detail.STALE_GENERATION}
 """errno of a request that a drive or the driver refused -> its detail number; any other is a failed drive."""
 
 COUNTERS = ("reads", "writes", "others", "refused", "read_bytes", "written_bytes")
+READS, WRITES, OTHERS, REFUSED, READ_BYTES, WRITTEN_BYTES = range(len(COUNTERS))
+
+# Plain integers on the hot path: looking up an enum's member costs as much as what is done with it.
+READ, WRITE, FUA = int(Op.READ), int(Op.WRITE), int(Flag.FUA)
 
 
 class Door(Protocol):
@@ -97,7 +101,6 @@ class ServerReaderWriter:
         self.writes_through = writes_through
         self.life = life
         self.cells = counters.cells
-        self.columns = {name: index for index, name in enumerate(COUNTERS)}
         self.received = memoryview(bytearray(RECEIVE_BYTES))
         self.start = 0
         self.end = 0
@@ -208,7 +211,7 @@ class ServerReaderWriter:
     def answer_refused(self, request: Request) -> None:
         assert request.refusal is not None
         self.current = None
-        self.count("refused", 1)
+        self.cells[REFUSED] += 1
         status, detail, sentence = request.refusal
         self.answer(request, status=status, detail=detail, sentence=sentence)
         if request.close_after:
@@ -218,16 +221,16 @@ class ServerReaderWriter:
 
     def execute(self, request: Request, payload: memoryview) -> None:
         try:
-            if request.op == Op.READ:
+            if request.op == READ:
                 self.read(request)
-            elif request.op == Op.WRITE:
+            elif request.op == WRITE:
                 self.write(request, payload)
             else:
                 self.other(request)
         except DriverGone:
             self.open = False  # what was posted may still be done: no answer, and the path ends
         except DriveError as error:
-            self.count("refused", 1)
+            self.cells[REFUSED] += 1
             detail = WHY.get(error.errno, Detail.DRIVE_FAILED)
             self.answer(request, status=error.errno, detail=detail, sentence=error.sentence)
 
@@ -240,35 +243,35 @@ class ServerReaderWriter:
         self.partitions[request.unit].read_into(data, request.lba)
         self.scratch_used += size
         crc = crc32c(data) if request.wants_crc else 0
-        self.cells[self.columns["reads"]] += 1
-        self.cells[self.columns["read_bytes"]] += size
+        self.cells[READS] += 1
+        self.cells[READ_BYTES] += size
         self.answer(request, payload_crc=crc, data=data, posted_ns=posted_ns)
 
     def write(self, request: Request, payload: memoryview) -> None:
         if request.payload_crc is not None and crc32c(payload) != request.payload_crc:
-            self.count("refused", 1)
+            self.cells[REFUSED] += 1
             status, sentence = DETAILS[Detail.PAYLOAD_CRC]
             self.answer(request, status=status, detail=Detail.PAYLOAD_CRC, sentence=sentence)
             return
         posted_ns = time.monotonic_ns() if request.traced else 0
         partition = self.partitions[request.unit]
-        durable = self.writes_through or bool(request.flags & Flag.FUA)
+        durable = self.writes_through or bool(request.flags & FUA)
         blocks = request.size_bytes // 512
         if partition.needs_owner(request.op, request.lba, blocks, durable):
             self.ask_owner(request, blocks, durable, payload)
         else:
             partition.write_from(payload, request.lba, durable)
-        self.cells[self.columns["writes"]] += 1
-        self.cells[self.columns["written_bytes"]] += request.size_bytes
+        self.cells[WRITES] += 1
+        self.cells[WRITTEN_BYTES] += request.size_bytes
         self.answer(request, posted_ns=posted_ns)
 
     def other(self, request: Request) -> None:
         """FLUSH, TRIM, WRITE ZEROES and PING."""
-        self.count("others", 1)
+        self.cells[OTHERS] += 1
         if request.op != Op.PING:
             partition = self.partitions[request.unit]
             blocks = request.size_bytes // 512
-            durable = bool(request.flags & Flag.FUA)
+            durable = bool(request.flags & FUA)
             if partition.needs_owner(request.op, request.lba, blocks, durable):
                 self.ask_owner(request, blocks, durable, None)
             else:
@@ -353,9 +356,6 @@ class ServerReaderWriter:
         except OSError:
             pass  # the peer is gone already, or has nothing more to say
         self.sock.close()
-
-    def count(self, name: str, more: int) -> None:
-        self.cells[self.columns[name]] += more
 
 
 def _let_the_heart_beat(sock: socket.socket) -> None:

@@ -1,4 +1,4 @@
-"""For tests of the server's edge: settings in a line, a loop that is turned until something holds, a host that talks."""
+"""For tests of the server's edge: settings in a line, a loop turned until something holds, a host that talks."""
 
 import select
 import socket

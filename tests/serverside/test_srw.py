@@ -260,7 +260,7 @@ def test_a_payload_that_was_changed_on_the_way_is_not_written(v2: Bench) -> None
 
 
 def test_a_read_that_fails_is_answered_without_data(bench: Bench, tmp_path: Path) -> None:
-    """ "First write the response, then write any data" (Appendix B): on an error none follows (trap 6)."""
+    """Appendix B: "First write the response, then write any data"; on an error none follows (trap 6)."""
     os.truncate(tmp_path / "drive0.img", 4096)
     peer = bench.start()
     peer.sock.sendall(peer.request(Op.READ, 100, 4096) + peer.request(Op.READ, 0, 512))
@@ -436,10 +436,11 @@ def test_sigterm_lets_it_answer_what_has_arrived(bench: Bench) -> None:
     try:
         peer.ask(Op.READ, 0, 512)
         os.kill(child.pid, signal.SIGSTOP)
-        peer.sock.sendall(b"".join(peer.request(Op.WRITE, n, 0, bytes([n]) * 512) for n in range(100)))
+        # Within the first window of a new TCP connection, so that all of it arrives.
+        peer.sock.sendall(b"".join(peer.request(Op.WRITE, n, 0, bytes([n]) * 512) for n in range(50)))
         child.signal(signal.SIGTERM)
         os.kill(child.pid, signal.SIGCONT)
-        assert [peer.answer()[0].status for _ in range(100)] == [0] * 100
+        assert [peer.answer()[0].status for _ in range(50)] == [0] * 50
         assert child.wait(3) == Exit.OK
         assert peer.sock.recv(1) == b""
     finally:
@@ -472,7 +473,6 @@ def test_sigterm_ends_it_though_the_peer_never_stops_sending(v2: Bench) -> None:
         over.set()
         child.kill_and_reap()
         child.close()
-        peer.sock.shutdown(socket.SHUT_RDWR)
         thread.join()
 
 
