@@ -49,7 +49,7 @@ from serverside.storage import HostView
 RECEIVE_BYTES = 1 << 20
 """One receive takes this much at most: 1 MiB holds at least seven of the largest requests."""
 SCRATCH_BYTES = 1 << 20
-SEND_AT_BYTES = 256 << 10
+SEND_AT_BYTES = 128 << 10
 """Answers go out at this much data even when more requests wait, so that the wire never idles behind the drives."""
 ANSWERS_MAX = 256
 """Answers per sendmsg: each takes at most two of the kernel's 1,024 vectors."""
