@@ -34,7 +34,9 @@ bench:  ## our figures beside nbdkit's, on this machine, now
 
 docs:  ## the pages that are printed from the code
 	@tools/setup_venv.sh
-	@for page in docs/build_*.py; do echo "$$page"; .venv/bin/python "$$page" || exit 1; done
+	.venv/bin/python docs/build_protocol_pages.py
+	.venv/bin/python -m nsu.conf.reference .
+	.venv/bin/python -m nsu.cli_reference .
 
 clean:  ## removes what the other targets made
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info

@@ -4,6 +4,7 @@ A thin edge around two machines. Each turn of the loop: take in what clients and
 then send each path all its commands in one write and each client all its answers in one send.
 """
 
+import sys
 import time
 from pathlib import Path
 
@@ -119,5 +120,11 @@ def run_disk(
     entry: ServerEntry,
     control_at: Path,
 ) -> int:
-    """Live as the process of disk `index`."""
-    return DiskProcess(life, wiring, index, unit, settings, entry, control_at).run()
+    """Live as the process of disk `index`. What keeps it from being shown is said in a sentence, and tried again."""
+    try:
+        process = DiskProcess(life, wiring, index, unit, settings, entry, control_at)
+    except OSError as error:
+        why = error.strerror or error
+        print(f"nsu: disk {settings.name} can't be shown at {settings.at}: {why}", file=sys.stderr)
+        return Exit.FAILED
+    return process.run()

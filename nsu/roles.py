@@ -2,7 +2,8 @@
 
 The server role follows a changed nsu.conf (`ConfWatch`). One rule protects data: a server never starts with settings
 that are older than those its predecessor may have used. STATE describes the partitions of the newest settings; taken
-back to older ones, it would forget what has come since, and a new ZERO partition would read as zeros again.
+back to older ones, it would forget what has come since: what was written to a ZERO partition that has taken another
+one's place would read as zeros.
 """
 
 import os

@@ -126,7 +126,8 @@ def show_timers(console: Console, found: dict[str, Any]) -> None:
     for role in ("server", "host"):
         for timer in (found[role] or {}).get("timers", []):
             add_row(table, role, timer["name"], f"{timer['value_s']:g}", timer["source"])
-    console.print(table)
+    if table.row_count:
+        console.print(table)
 
 
 def warnings_of(found: dict[str, Any]) -> list[str]:
@@ -149,9 +150,10 @@ def add_row(table: Table, *cells: str | Text) -> None:
 
 
 def size(count_bytes: float) -> str:
-    """Give a size for people: 1.5 GiB."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if count_bytes < 1024:
-            return f"{count_bytes:.4g} {unit}"
+    """Give a size for people, of four digits: 1.5 GiB."""
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB", "PiB"):
+        digits = f"{count_bytes:.4g}"
+        if float(digits) < 1024:
+            return f"{digits} {unit}"
         count_bytes /= 1024
-    return f"{count_bytes:.4g} TiB"
+    return f"{count_bytes:.4g} EiB"

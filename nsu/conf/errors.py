@@ -23,7 +23,8 @@ class ConfError:
     right: str
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}: {self.key}: {self.wrong}; {self.right}"
+        place = f"{self.file}:{self.line}" if self.line else f"{self.file}"
+        return f"{place}: {self.key}: {self.wrong}; {self.right}"
 
 
 class ConfErrors(Exception):  # noqa: N818 -- the plural is the point

@@ -49,6 +49,7 @@ from tests.hostside.agent_rig import (
 WIRING = make_wiring()
 """One for all examples of a property; each leaves its queues empty."""
 EIO, ESHUTDOWN = 5, 108
+TINY_CUTS_MOST = 300
 
 
 @pytest.fixture(params=[1, 2], ids=["v1", "v2"])
@@ -123,8 +124,9 @@ def test_however_answers_are_split_each_byte_reaches_its_place(
             rig.go_out()
             for answer in rig.drive.answers(rig.arrived()):
                 wire += answer
-            size = cuts[turn % len(cuts)]
+            size = cuts[turn % len(cuts)] if turn < TINY_CUTS_MOST else 90_000
             turn += 1
+            assert turn < 2 * TINY_CUTS_MOST, "it waits for what has come, or lost it"
             if wire:
                 rig.come_in(bytes(wire[:size]))
                 del wire[:size]
@@ -181,18 +183,22 @@ def test_every_place_to_split(monkeypatch: pytest.MonkeyPatch, version: int, dir
     rig.close()
 
 
-def test_a_refused_read_gives_back_all_that_came_in_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    """More answers lie in and behind the slot of the refused read than the buffer would hold beside them."""
+@pytest.mark.parametrize("lengths", [[], [512], [512, 1024, 16384], [65536, 65536]])
+def test_a_refused_read_gives_back_all_that_came_in_its_place(
+    monkeypatch: pytest.MonkeyPatch, lengths: list[int]
+) -> None:
+    """Little of the next answers lies in its slot, or more, in it and behind it, than the buffer would hold beside."""
     monkeypatch.setattr(hostside.agent, "RECEIVE_BYTES", 72 << 10)
     rig = Rig(2)
     rig.drive.fail[0] = (EIO, 0, "")
-    for slot in range(3):
-        rig.command(Op.READ, slot * 128, 65536, slot=slot)
+    rig.command(Op.READ, 0, 65536)
+    for slot, length in enumerate(lengths, 1):
+        rig.command(Op.READ, slot * 128, length, slot=slot)
     rig.go_out()
     rig.come_in(b"".join(rig.drive.answers(rig.arrived())))
-    assert [said.status for said in rig.reports()] == [EIO, 0, 0]
-    for slot in (1, 2):
-        assert rig.slot(slot, 65536) == rig.drive.data[slot * 65536 : (slot + 1) * 65536]
+    assert [said.status for said in rig.reports()] == [EIO] + [0] * len(lengths)
+    for slot, length in enumerate(lengths, 1):
+        assert rig.slot(slot, length) == rig.drive.data[slot * 65536 : slot * 65536 + length]
     rig.close()
 
 
@@ -426,6 +432,15 @@ def test_a_request_behind_a_ping_is_not_confused_with_it(rig2: Rig) -> None:
     assert rig2.slot(0, 16384) == rig2.drive.data[1536 : 1536 + 16384]
 
 
+def test_a_busy_path_is_not_pinged(rig2: Rig) -> None:
+    """Its answer may take long, behind a slow drive; the kernel watches that what we send is taken."""
+    rig2.command(Op.READ, 0)
+    rig2.go_out()
+    assert len(rig2.arrived()) == HEADER_BYTES
+    be_silent(rig2, 3 * PING_AFTER_S)
+    assert rig2.arrived() == b""
+
+
 def test_v1_has_no_ping() -> None:
     rig = Rig(1)
     be_silent(rig, 100)
@@ -558,6 +573,9 @@ def test_asked_to_stop_it_ends_when_nothing_is_in_flight() -> None:
     rig.nsu.settimeout(5)
     asked = rig.nsu.recv(HEADER_BYTES)
     rig.agent.life.stop_asked = True
+    rig.command(Op.READ, incarnation=rig.order.incarnation - 1)  # wakes it up
+    while lived.is_alive() and not wiring.commands[PATH].empty():
+        time.sleep(0.001)
     rig.nsu.sendall(b"".join(rig.drive.answers(asked)))
     lived.join(5)
     assert not lived.is_alive()

@@ -76,13 +76,12 @@ def turn(loop: Loop, holds: Callable[[], object], timeout_s: float = TURN_MOST_S
 def is_over(sock: socket.socket) -> bool:
     """Whether the peer has closed, orderly or not. Waits for nothing; what still comes is thrown away."""
     try:
-        while sock.recv(65536, socket.MSG_DONTWAIT):
-            pass
-    except BlockingIOError:
-        return False
+        while readable(sock):
+            if not sock.recv(65536):
+                return True
     except OSError:
         return True
-    return True
+    return False
 
 
 def readable(sock: socket.socket) -> bool:
@@ -129,14 +128,19 @@ class TalkingHost:
         """Give the next event of this kind; others are left."""
         self.flush()
 
-        def found() -> bool:
-            self.pump()
-            return any(isinstance(event, kind) for event in self.heard)
-
-        turn(self.loop, found)
+        self.until(lambda: any(isinstance(event, kind) for event in self.heard))
         event = next(event for event in self.heard if isinstance(event, kind))
         self.heard.remove(event)
         return event
+
+    def until(self, holds: Callable[[], object]) -> None:
+        """Talk on until something holds."""
+
+        def pumped() -> object:
+            self.pump()
+            return holds()
+
+        turn(self.loop, pumped)
 
     def log_in(self) -> Granted:
         self.granted = self.next(Granted)

@@ -29,11 +29,15 @@ def v2() -> Session:
     return session
 
 
-def judged(first: bytes, *sessions: Session, key: tuple[str, int] = KEY, peer: str = HERE, now_s: float = 1.0) -> object:
+def judged(
+    first: bytes, *sessions: Session, key: tuple[str, int] = KEY, peer: str = HERE, now_s: float = 1.0
+) -> Login | Refusal:
     return judge(first, {session.number: session for session in sessions}, key, peer, now_s)
 
 
-def v2_message(session: Session, *, path: int = 3, nonce: bytes = NONCE, role: bytes = b"host", epoch: int = 0) -> bytes:
+def v2_message(
+    session: Session, *, path: int = 3, nonce: bytes = NONCE, role: bytes = b"host", epoch: int = 0
+) -> bytes:
     key = session.dialogue.session_key
     assert key is not None
     token = path_token(key, role, session.number, path, nonce)

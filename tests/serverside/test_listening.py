@@ -4,6 +4,7 @@ import os
 import resource
 import socket
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -34,6 +35,9 @@ class Accepting:
         self.sockets.append(sock)
         self.peers.append(peer)
 
+    def has(self, count: int) -> bool:
+        return len(self.sockets) == count
+
     def close(self) -> None:
         self.listener.close()
         for sock in self.sockets:
@@ -56,7 +60,7 @@ def test_it_listens_refuses_and_listens_again(accepting: Accepting) -> None:
     for round_ in range(1, 4):
         accepting.listener.listen()
         with connected(accepting.port) as mine:
-            turn(accepting.loop, lambda round_=round_: len(accepting.sockets) == round_)
+            turn(accepting.loop, partial(accepting.has, round_))
             assert accepting.peers[-1] == mine.getsockname()
         accepting.listener.refuse()
         with pytest.raises(ConnectionRefusedError):
@@ -75,7 +79,7 @@ def test_a_port_that_is_taken_or_not_ours_is_named(loop: Loop, accepting: Accept
     accepting.listener.listen()
     with pytest.raises(OSError, match=f"can't open {HERE}:{accepting.port}: Address already in use"):
         Listener(loop, HERE, accepting.port, accepting.accepted)
-    with pytest.raises(OSError, match="192.0.2.1:10002: Cannot assign"):
+    with pytest.raises(OSError, match=r"192\.0\.2\.1:10002: Cannot assign"):
         Listener(loop, "192.0.2.1", 10002, accepting.accepted)
 
 
@@ -118,7 +122,9 @@ def test_without_descriptors_it_pauses_and_goes_on_when_there_are_some(accepting
 
     accepting.loop.after_each(count)
     with connected(accepting.port):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, os.listdir("/proc/self/fd"))), hard))
+        next_free = os.dup(0)
+        os.close(next_free)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (next_free, hard))
         try:
             over_s = accepting.loop.now() + 0.3
             accepting.loop.call_at(over_s, accepting.loop.stop)

@@ -11,7 +11,7 @@ def test_names_are_those_of_the_design() -> None:
         "ARRAY": {"LEVEL", "DRIVE", "SPARE", "STRIPE"},
         "HOST": {"ADDRESS", "SECRET_FILE", "DATA_PORT"},
         "UNIT": {"LBA", "ACCESS", "ZERO"},
-        "SERVER": {"ADDRESS", "CONFIG_PORT", "LOGIN", "SECRET_FILE", "CONNECTIONS", "ON_NO_PATH"},
+        "SERVER": {"ADDRESS", "CONFIG_PORT", "LOGIN", "SECRET_FILE", "CONNECTIONS", "ON_NO_PATH", "PAYLOAD_CRC"},
         "DISK": {"SHOW", "AT", "NUMBER"},
     }
 

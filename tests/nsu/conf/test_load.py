@@ -128,10 +128,10 @@ def test_all_errors_of_a_file_in_one_go_in_the_order_of_the_lines() -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "0: file: says nothing"),
-        (b"# only words\n", "0: file: says nothing"),
+        (b"", " file: says nothing"),
+        (b"# only words\n", " file: says nothing"),
         (b"NSU box1\n# caf\xe9\n", "2: text: the byte 0xe9 is not UTF-8"),
-        (b"#" * ((4 << 20) + 1), "0: file: is too large"),
+        (b"#" * ((4 << 20) + 1), " file: is too large"),
     ],
 )
 def test_files_that_are_no_configuration(tmp_path: Path, content: bytes, message: str) -> None:

@@ -1,0 +1,74 @@
+"""Who uses a block device: mounts, swap, devices stacked on it, and processes that have it open.
+
+A disk that somebody uses is not taken away unasked. Everything is read from /proc and /sys by name and number; the
+device itself is never opened and no path is followed, because the process that asks may be the one that serves it.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+PROC = Path("/proc")
+SYS_BLOCK = Path("/sys/block")
+
+
+def users_of(device: str, *, proc: Path = PROC, sys_block: Path = SYS_BLOCK) -> list[str]:
+    """Name the users of `device` (nbd0, loop3) and of its partitions, each in words; empty: nobody."""
+    family = dict(_family(sys_block / device))
+    return [
+        *_mounts(proc, set(family.values())),
+        *_swaps(proc, set(family)),
+        *_holders(sys_block / device, set(family)),
+        *_openers(proc, set(family)),
+    ]
+
+
+def _family(folder: Path) -> Iterator[tuple[str, str]]:
+    """(name, major:minor) of the device and of each partition."""
+    for path in [folder / "dev", *folder.glob(f"{folder.name}*/dev")]:
+        try:
+            yield path.parent.name, path.read_text().strip()
+        except OSError:
+            continue  # gone since
+
+
+def _mounts(proc: Path, numbers: set[str]) -> Iterator[str]:
+    """Third field of mountinfo: major:minor; fifth: the mount point (proc(5))."""
+    for line in (proc / "self/mountinfo").read_text().splitlines():
+        fields = line.split(" ")
+        if fields[2] in numbers:
+            yield f"mounted at {fields[4]}"
+
+
+def _swaps(proc: Path, names: set[str]) -> Iterator[str]:
+    try:
+        lines = (proc / "swaps").read_text().splitlines()[1:]
+    except OSError:
+        return  # a kernel without swap
+    for line in lines:
+        if line.split()[0].removeprefix("/dev/") in names:
+            yield "swap space"
+
+
+def _holders(folder: Path, names: set[str]) -> Iterator[str]:
+    """Device-mapper and md devices on top of it."""
+    for name in sorted(names):
+        holders = folder / "holders" if name == folder.name else folder / name / "holders"
+        if holders.is_dir():
+            yield from (f"part of {entry.name}" for entry in holders.iterdir())
+
+
+def _openers(proc: Path, names: set[str]) -> Iterator[str]:
+    wanted = {f"/dev/{name}" for name in names}
+    for folder in proc.iterdir():
+        if folder.name.isdigit() and any(target in wanted for target in _targets(folder / "fd")):
+            yield f"opened by process {folder.name}"
+
+
+def _targets(folder: Path) -> Iterator[str]:
+    """Where the descriptors lead, unfollowed."""
+    try:
+        for entry in os.scandir(folder):
+            yield os.readlink(entry.path)
+    except OSError:
+        return  # it ended, or is none of our business

@@ -1,0 +1,160 @@
+"""The kernel's NBD client: make it attach a device, give it new sockets, resize it, detach it (linux/nbd-netlink.h).
+
+What the kernel does with what it is told, where it is not obvious:
+
+  * The sockets are past the handshake; the kernel sends requests on them at once. It keeps references of its own: who
+    handed them over closes theirs.
+  * Several sockets need CAN_MULTI_CONN among the flags, or CONNECT is refused (EINVAL).
+  * A request that is not answered for TIMEOUT makes its socket dead and is sent again on another. That is also how long
+    requests wait that were on the wire when the serving process died: the kernel knows no other sign.
+  * When all sockets are dead, requests wait DEAD_CONN_TIMEOUT for RECONFIGURE to bring new ones, then fail with EIO.
+  * RECONFIGURE puts new sockets in the places of dead ones, and drops, without a word, those it has no place for: their
+    other ends see the end of file.
+  * BACKEND_IDENTIFIER is kept with the device, shown in /sys/block/nbdN/backend, and must be said again by RECONFIGURE:
+    so a successor finds the device of its predecessor, and can't take another's.
+
+Nothing here ever opens the device: whoever serves a device and reads it waits for itself.
+"""
+
+import errno
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+from typing import Final
+
+from hostside.frontends.netlink import GenericNetlink, attribute, nested, number, text, u32, u64
+
+FAMILY: Final = "nbd"
+SYS_BLOCK: Final = Path("/sys/block")
+
+
+class Command(IntEnum):
+    """NBD_CMD_*: orders."""
+
+    CONNECT = 1
+    DISCONNECT = 2
+    RECONFIGURE = 3
+
+
+class Attribute(IntEnum):
+    """NBD_ATTR_*."""
+
+    INDEX = 1
+    SIZE_BYTES = 2
+    BLOCK_SIZE_BYTES = 3
+    TIMEOUT = 4
+    SERVER_FLAGS = 5
+    SOCKETS = 7
+    DEAD_CONN_TIMEOUT = 8
+    BACKEND_IDENTIFIER = 10
+
+
+_SOCK_ITEM: Final = 1
+_SOCK_FD: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """What a device is to be."""
+
+    size_bytes: int
+    """A multiple of `block_bytes`."""
+    block_bytes: int
+    """The logical block size: 512, 1024, 2048 or 4096."""
+    flags: int
+    """The transmission flags of the export."""
+    timeout_s: int
+    dead_timeout_s: int
+    identifier: str
+    """What the device shows, for as long as it is attached."""
+
+
+class NbdDevices:
+    """The kernel's NBD client.
+
+    Raises:
+        OSError: ENODEV: it is not there; EPERM: this process may not use it. Both with a sentence.
+
+    """
+
+    def __init__(self) -> None:
+        try:
+            self._netlink = GenericNetlink(FAMILY)
+        except FileNotFoundError as error:
+            sentence = (
+                "the kernel's NBD client is not loaded: run «modprobe nbd»; a kernel without that module can show "
+                "the disk with SHOW = socket or SHOW = loop"
+            )
+            raise OSError(errno.ENODEV, sentence) from error
+
+    def close(self) -> None:
+        """End the conversation; devices stay. Harmless twice."""
+        self._netlink.close()
+
+    def find(self, identifier: str) -> int | None:
+        """Give the device that is attached under `identifier`, its sockets dead or alive."""
+        for path in SYS_BLOCK.glob("nbd*/backend"):
+            try:
+                shown = path.read_text()
+            except OSError:
+                continue  # detached since
+            if shown.rstrip("\n") == identifier:
+                return int(path.parent.name.removeprefix("nbd"))
+        return None
+
+    def connect(self, attachment: Attachment, sockets: Sequence[int]) -> int:
+        """Attach the first free device; its number.
+
+        Raises:
+            OSError: with a sentence.
+
+        """
+        answers = self._ask(
+            Command.CONNECT,
+            "attach a device",
+            *_described(attachment),
+            attribute(Attribute.BLOCK_SIZE_BYTES, u64(attachment.block_bytes)),
+            attribute(Attribute.SERVER_FLAGS, u64(attachment.flags)),
+            _sockets(sockets),
+        )
+        return number(answers[0][Attribute.INDEX])
+
+    def reconfigure(self, index: int, attachment: Attachment, sockets: Sequence[int] = ()) -> None:
+        """Tell device `index` its size and time limits anew, and give it sockets in the places of dead ones.
+
+        Raises:
+            OSError: EINVAL: it is not attached any more, or under another identifier; with a sentence.
+
+        """
+        order = [attribute(Attribute.INDEX, u32(index)), *_described(attachment)]
+        if sockets:
+            order.append(_sockets(sockets))
+        self._ask(Command.RECONFIGURE, f"change nbd{index}", *order)
+
+    def disconnect(self, index: int) -> None:
+        """Detach device `index`. What waits in it fails with EIO. Harmless when it is not attached."""
+        self._ask(Command.DISCONNECT, f"detach nbd{index}", attribute(Attribute.INDEX, u32(index)))
+
+    def _ask(self, command: Command, what: str, *attributes: bytes) -> list[dict[int, bytes]]:
+        try:
+            return self._netlink.ask(command, *attributes)
+        except PermissionError as error:
+            raise OSError(errno.EPERM, f"to {what} takes CAP_SYS_ADMIN: run nsu as root") from error
+        except OSError as error:
+            raise OSError(error.errno, f"the kernel's NBD client won't {what}: {error.strerror}") from error
+
+
+def _described(attachment: Attachment) -> list[bytes]:
+    """What CONNECT and RECONFIGURE are both told."""
+    return [
+        attribute(Attribute.SIZE_BYTES, u64(attachment.size_bytes)),
+        attribute(Attribute.TIMEOUT, u64(attachment.timeout_s)),
+        attribute(Attribute.DEAD_CONN_TIMEOUT, u64(attachment.dead_timeout_s)),
+        attribute(Attribute.BACKEND_IDENTIFIER, text(attachment.identifier)),
+    ]
+
+
+def _sockets(descriptors: Sequence[int]) -> bytes:
+    items = [nested(_SOCK_ITEM, attribute(_SOCK_FD, u32(fd))) for fd in descriptors]
+    return nested(Attribute.SOCKETS, *items)

@@ -1,0 +1,239 @@
+"""Proves that `nsu status` tells everything, as it is, in 80 columns."""
+
+import copy
+import io
+from typing import Any
+
+import pytest
+from rich.console import Console
+from rich.table import Table
+
+from nsu.gather import gather
+from nsu.show import paths_table, process_words, show_status, size
+from tests.harness import World
+
+LONG = "/tmp/pytest-of-somebody/pytest-1234/test_with_a_name_that_is_long0/unit_1.sock"
+SENTENCE = "waiting for the server at [fe80::1]:10001: [Errno 111] Connection refused"
+
+FOUND: dict[str, Any] = {
+    "supervisor": {
+        "machine": "box1",
+        "warnings": ["HOST old has no SECRET_FILE: [bold]it is not protected[/bold]"],
+        "processes": [
+            {"name": "server", "state": "ready", "pid": 4194304, "why": ""},
+            {"name": "host", "state": "given_up", "pid": None, "why": "it failed"},
+        ],
+    },
+    "server": {
+        "name": "box1",
+        "arrays": [
+            {
+                "name": "unit0",
+                "level": "raid0",
+                "capacity_bytes": 20 << 40,
+                "drives": [
+                    *({"name": f"/srv/nsu/a_drive_{i}.img", "state": "good"} for i in range(7)),
+                    {"name": "/srv/[x]/broken.img", "state": "failed"},
+                ],
+            }
+        ],
+        "hosts": [
+            {
+                "name": "a-host-with-a-rather-long-name",
+                "units": [
+                    {
+                        "number": 12,
+                        "name": "a_partition_with_a_long_name",
+                        "blocks": 2**40,
+                        "read_only": True,
+                        "lba": "unit0(1099511627776,2199023255551)",
+                    }
+                ],
+            }
+        ],
+        "sessions": [
+            {
+                "host": "a-host-with-a-rather-long-name",
+                "version": 2,
+                "epoch": 0xFFFFFFFF_00000001,
+                "peer": "2001:db8:1234:5678:9abc:def0:1234:5678",
+                "srws": [{"read_bytes": 1 << 50, "written_bytes": 1}] * 16,
+            }
+        ],
+        "timers": [{"name": "handshake", "value_s": 5.0, "source": "Appendix D, step 4"}],
+        "warnings": ["HOST old has no SECRET_FILE: [bold]it is not protected[/bold]", "another"],
+    },
+    "host": {
+        "servers": [
+            {
+                "name": "box2",
+                "connections": 2,
+                "paths_up": 1,
+                "trouble": SENTENCE,
+                "paths": [
+                    {
+                        "path": 0,
+                        "network": "2001:db8:1234:5678:9abc:def0:1234:5678:10002",
+                        "state": "up",
+                        "pid": 4194304,
+                        "requests": 123456789,
+                        "read_bytes": 1 << 45,
+                        "written_bytes": 1 << 45,
+                        "incarnation": 12345,
+                        "reason": "an older reason",
+                    },
+                    {
+                        "path": 1,
+                        "network": "",
+                        "state": "connecting",
+                        "pid": None,
+                        "requests": 0,
+                        "read_bytes": 0,
+                        "written_bytes": 0,
+                        "incarnation": 0,
+                        "reason": "it was killed by signal 9",
+                    },
+                ],
+            }
+        ],
+        "disks": [
+            {
+                "name": "unit_1",
+                "server": "box2",
+                "size_bytes": 1 << 30,
+                "read_only": False,
+                "at": LONG,
+                "shown": True,
+                "trouble": "",
+            },
+            {
+                "name": "unit_[two]",
+                "server": "box2",
+                "size_bytes": None,
+                "read_only": None,
+                "at": "/run/nsu/unit_2.sock",
+                "shown": False,
+                "trouble": "the server has no partition of this name",
+            },
+        ],
+        "timers": [],
+        "warnings": [],
+    },
+}
+
+
+def shown(found: dict[str, Any]) -> str:
+    console = Console(width=80, file=io.StringIO())
+    show_status(console, found)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def joined(text: str) -> str:
+    """The text without blanks and line ends: a folded word is one word again when its column is the last."""
+    return "".join(text.split())
+
+
+def columns_of(text: str, title: str) -> str:
+    """The lines of one table."""
+    lines = text.splitlines()
+    start = next(index for index, line in enumerate(lines) if line.startswith(title))
+    return "\n".join(lines[start:])
+
+
+@pytest.mark.system
+def test_a_real_status_fits_80_columns_on_one_line_for_each_path(world: World) -> None:
+    text = shown(gather(world.machine.state))
+    assert max(map(len, text.splitlines())) <= 80
+    paths = [line for line in text.splitlines() if " up " in line and "127.0.0." in line]
+    assert len(paths) == 4
+    assert f"paths to {world.server.name}: 4 of 4 up" in text
+    for word in ("arrays", "partitions", "sessions", "disks", "timers in force", "read-only", "drive0.img good"):
+        assert word in text
+
+
+def test_the_longest_fits_80_columns_too_and_nothing_is_cut_off() -> None:
+    text = shown(FOUND)
+    assert max(map(len, text.splitlines())) <= 80
+    assert "…" not in text
+    for word in (LONG, "a_drive_6.imggood", "broken.imgfailed", "thisname.", "notyetshown"):
+        assert joined(word).rstrip(".") in joined(text), word
+
+
+def test_a_long_path_of_a_socket_is_folded_within_its_column() -> None:
+    lines = columns_of(shown(FOUND), "disks").splitlines()[2:]
+    column = lines[0].index("/tmp/")
+    folded = [lines[0][column:].strip()]
+    for line in lines[1:]:
+        if line[:column].strip():
+            break
+        folded.append(line[column:].strip())
+    assert "".join(folded) == LONG
+
+
+def test_numbers_of_paths_are_not_folded() -> None:
+    text = columns_of(shown(FOUND), "paths to")
+    for number in ("4194304", "123456789", "12345", "32 TiB"):
+        assert number in text
+
+
+def test_what_is_told_is_no_markup() -> None:
+    text = shown(FOUND)
+    assert "[bold]it is not protected[/bold]" in text.replace("\n", " ")
+    assert text.count("unit_[two]") == 2, "in the table, and with its trouble"
+    assert joined(SENTENCE) in joined(text)
+
+
+def test_each_warning_is_told_once() -> None:
+    text = shown(FOUND)
+    assert text.count("warning: HOST old") == 1
+    assert text.count("warning: another") == 1
+
+
+def test_trouble_is_told_and_old_reasons_are_not() -> None:
+    text = shown(FOUND)
+    assert "path 1: it was killed by signal 9" in text
+    assert "an older reason" not in text
+    assert "unit_[two]: the server has no partition of this name" in text
+
+
+def test_a_machine_whose_roles_do_not_answer_is_told_too() -> None:
+    found = copy.deepcopy(FOUND) | {"server": None, "host": None}
+    text = shown(found)
+    assert "machine box1: server ready (pid 4194304), host given up: it failed" in text
+    assert "paths" not in text
+    assert "timers" not in text
+
+
+@pytest.mark.parametrize(
+    ("process", "words"),
+    [
+        ({"name": "server", "state": "starting", "pid": 7, "why": ""}, "server starting (pid 7)"),
+        ({"name": "server", "state": "resting", "pid": None, "why": "it failed"}, "server resting: it failed"),
+        ({"name": "server", "state": "wanted", "pid": None, "why": ""}, "server wanted"),
+    ],
+)
+def test_a_role_without_a_process_has_no_pid(process: dict[str, Any], words: str) -> None:
+    assert process_words(process) == words
+
+
+def test_the_live_table_has_a_row_for_each_path() -> None:
+    table = paths_table(FOUND["host"]["servers"][0])
+    assert isinstance(table, Table)
+    assert (table.row_count, table.title) == (2, "paths to box2: 1 of 2 up")
+
+
+@pytest.mark.parametrize(
+    ("count_bytes", "words"),
+    [
+        (0, "0 B"),
+        (1023, "1023 B"),
+        (1024, "1 KiB"),
+        (1536 << 20, "1.5 GiB"),
+        ((1 << 40) - 1, "1 TiB"),
+        (16 << 50, "16 PiB"),
+        ((1 << 64) - 1, "16 EiB"),
+    ],
+)
+def test_sizes(count_bytes: int, words: str) -> None:
+    assert size(count_bytes) == words
