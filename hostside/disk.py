@@ -10,13 +10,13 @@ from pathlib import Path
 
 from hostside.driver.driver import HostDriver
 from hostside.driver.unit import UnitFlag, UnitInfo
-from hostside.frontends.nbd import NbdFrontend
+from hostside.frontends.open import open_frontend
 from hostside.packets import REPORT, Report
 from hostside.settings import DiskSettings, ServerEntry
 from hostside.trace import Tracer
 from hostside.wiring import TAGS_MAX, Wiring
 from ipc.child import Life
-from ipc.control import ControlServer
+from ipc.control import ControlError, ControlServer
 from ipc.exits import Exit
 from ipc.loop import Loop
 
@@ -52,8 +52,7 @@ class DiskProcess:
         )
         self.loop.watch(self.wires.reports, on_readable=self.take_reports)
         self.loop.after_each(self.send_commands)
-        settings.at.parent.mkdir(parents=True, exist_ok=True)
-        self.frontend = NbdFrontend(self.loop, self.driver, settings.at, settings.name)
+        self.frontend = open_frontend(settings.show, self.loop, self.driver, settings.at, settings.name)
         self.tracer = Tracer(self.driver)
         self.control = ControlServer(
             self.loop, control_at, {"status": self.status, "trace": self.tracer.trace}
@@ -123,8 +122,8 @@ def run_disk(
     """Live as the process of disk `index`. What keeps it from being shown is said in a sentence, and tried again."""
     try:
         process = DiskProcess(life, wiring, index, unit, settings, entry, control_at)
-    except OSError as error:
-        why = error.strerror or error
+    except (OSError, ControlError) as error:
+        why = getattr(error, "strerror", None) or error
         print(f"nsu: disk {settings.name} can't be shown at {settings.at}: {why}", file=sys.stderr)
         return Exit.FAILED
     return process.run()

@@ -39,7 +39,6 @@ class HostProcess:
             settings.state_dir / "host.sock",
             {"status": lambda _: describe_host(self), "disks": lambda _: describe_disks(self)},
         )
-        self.stop_deadline_s = 0.0
         self.stopping = False
 
     def run(self) -> Exit:
@@ -102,7 +101,6 @@ class HostProcess:
         if self.stopping:
             return
         self.stopping = True
-        self.stop_deadline_s = self.loop.now() + DRAIN_MOST_S
         for link in self.links:
             link.stopping = True
             for disk in link.disks:

@@ -327,6 +327,7 @@ class ServerLink:
         path.reason = reason
         was_up = path.state is PathState.UP
         failed = path.state is PathState.STARTING or (was_up and now_s - path.since_s < SHORT_LIFE_S)
+        self.tell_unavailable(path)
         self.paths.move(path, PathEvent.EXITED, now_s)
         if failed:
             self.paths.rest(path, now_s)
@@ -413,6 +414,14 @@ class ServerLink:
         return lives and kind == Report.AVAILABLE
 
     # -- reports -------------------------------------------------------------------------------------------------
+
+    def tell_unavailable(self, path: Path) -> None:
+        """Nobody takes commands for `path` any more, though it is not yet buried.
+
+        So a disk knows that it is without a path while its server is gone, which is when ON_NO_PATH counts.
+        """
+        for disk in self.disks:
+            self.report(disk.index, Report.AVAILABLE, path=path.number, incarnation=path.incarnation, credits=0)
 
     def tell_lost(self, path: int, incarnation: int) -> None:
         for disk in self.disks:

@@ -5,9 +5,10 @@
   * the cookie of Appendix D's "get starting time": changes exactly when the settings do. A file's mtime has a
     grain of a second and goes backwards at a restore; this is a counter, started at random so that a lost
     STATE does not repeat it.
-  * units: each (host, unit) has a uuid for ever and a generation. The generation grows by one whenever the
-    definition changes; the uuid changes when the unit begins elsewhere. A unit that is gone is remembered:
-    its generation goes on.
+  * units: each (host, unit) has a uuid for ever and a generation. It gets a new generation whenever its
+    definition changes, and no two units, nor two definitions of one, ever have the same: so a request that
+    names a number and a generation can never mean another unit that has taken the number since (trap 24).
+    The uuid changes when the unit begins elsewhere. A unit that is gone is remembered.
   * ranges: each range of an array that ZERO partitions begin with has a uuid, the name of its zero map, and
     knows the units that use it.
 
@@ -78,6 +79,8 @@ class State:
 
     boot: int = 0
     cookie: int = 0
+    generation: int = 0
+    """The last that was given to any unit."""
     fingerprint: str | None = None
     units: list[UnitRecord] = field(default_factory=list)
     ranges: list[RangeRecord] = field(default_factory=list)
@@ -171,13 +174,13 @@ class Identity:
         definition = (unit.array, unit.first_lba, unit.last_lba, unit.read_only, unit.zero)
         old = self._unit_record(host_name, unit.name)
         if old is None:
-            self._state.units.append(UnitRecord(host_name, unit.name, self._new_uuid(), 1, *definition))
+            self._state.units.append(UnitRecord(host_name, unit.name, self._new_uuid(), self._new_generation(), *definition))
             return
         if definition == (old.array, old.first_lba, old.last_lba, old.read_only, old.zero):
             return
         if (unit.array, unit.first_lba) != (old.array, old.first_lba):
             old.uuid = self._new_uuid()
-        old.generation += 1
+        old.generation = self._new_generation()
         old.array, old.first_lba, old.last_lba, old.read_only, old.zero = definition
 
     # -- ranges
@@ -209,6 +212,11 @@ class Identity:
                 uuid = old.uuid
         blocks = max(unit.blocks for _, unit in users)
         return RangeRecord(uuid, *start, blocks, [[host_name, unit.name] for host_name, unit in users], True)
+
+    def _new_generation(self) -> int:
+        self._state.generation += 1
+        assert self._state.generation <= U32_MASK
+        return self._state.generation
 
     def _new_uuid(self) -> str:
         return str(UUID(int=self._random(128), version=4))
@@ -262,6 +270,7 @@ def _parse(content: Mapping[str, Any]) -> State:
     return State(
         boot=_whole(content["boot"]),
         cookie=_whole(content["cookie"]),
+        generation=_whole(content["generation"]),
         fingerprint=None if fingerprint is None else str(fingerprint),
         units=[_checked(UnitRecord(**record)) for record in content["units"]],
         ranges=[_checked(RangeRecord(**record)) for record in content["ranges"]],

@@ -69,6 +69,13 @@ def test_who_is_told_may_bury_again(srws: list[Srw]) -> None:
     assert done == ["both"]
 
 
+def test_who_is_buried_already_is_not_waited_for(srws: list[Srw]) -> None:
+    burials, done = Burials(), []
+    burials.buried(srws[0])
+    burials.begin([srws[0]], lambda: done.append("now"))
+    assert done == ["now"]
+
+
 def test_who_is_reaped_already_is_not_signalled_again(srws: list[Srw]) -> None:
     """Its pid may be another's by now."""
     srws[0].child.kill_and_reap()

@@ -77,9 +77,19 @@ def test_generation_and_uuid_of_a_changed_unit(tmp_path: Path, change: str) -> N
     second = Identity(tmp_path)
     second.settle([host("host1", after), host("host2", unit("unit_1", 0, 99))])
     new = second.unit("host1", "unit_1")
-    assert new.generation == (2 if grows else 1)
+    assert new.generation == (3 if grows else 1)  # 2 is the other host's
     assert (new.uuid != old.uuid) == is_new
     assert second.unit("host2", "unit_1") == first.unit("host2", "unit_1")
+
+
+def test_no_generation_is_ever_given_twice(tmp_path: Path) -> None:
+    """A number that another unit takes over can't be mistaken: (number, generation) means one unit for ever."""
+    seen: list[int] = []
+    for last_lba in (99, 199):
+        identity = Identity(tmp_path)
+        identity.settle([host("host1", unit("unit_0", 0, last_lba), unit("unit_1", 200, 200 + last_lba))])
+        seen += [identity.unit("host1", name).generation for name in ("unit_0", "unit_1")]
+    assert len(set(seen)) == 4
 
 
 def test_units_of_two_hosts_have_two_uuids_and_one_range(tmp_path: Path) -> None:

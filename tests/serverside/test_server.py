@@ -79,6 +79,7 @@ def test_a_v1_host_learns_what_is_its_own_and_works(world: World) -> None:
     two.dialogue.ask_capacities()
     assert two.next(StartTime).cookie == world.server.storage.cookie
     assert two.next(Capacities).sizes_bytes == (256 * 512,)
+    world.server.look()
     with pytest.raises(ConnectionRefusedError):
         connected(world.port2, THERE)  # step 12 comes with the answer to step 10
     two.dialogue.ask_dataports()
@@ -209,6 +210,9 @@ def test_a_session_that_ends_while_a_burial_waits(world: World, how: str) -> Non
     elif how == "breaks the dialogue":
         waiting.sock.sendall(bytes(512))
         turn(world.loop, lambda: not next(iter(world.server.sessions.values())).awaits_grant)
+        world.driver.resume()
+        turn(world.loop, lambda: world.srws() == 0)
+        assert world.server.lines, "it is just saying good-bye"
     last = world.host1()
     if how == "is evicted itself":
         last.until(waiting.is_over)
@@ -233,6 +237,20 @@ def test_a_fence_is_answered_when_it_is_true(world: World) -> None:
     assert [one.next(Fenced).path, one.next(Fenced).path] == [5, 5]
     assert world.srws() == 0
     assert world.open_path(one, 5).ask(Op.READ, 0, 512, unit=1)[1] == b"z" * 512
+
+
+def test_a_host_that_breaks_the_dialogue_while_its_fence_waits(world: World) -> None:
+    one = world.logged_in(world.host1())
+    world.post_a_write(world.open_path(one))
+    one.dialogue.ask_fence(0)
+    one.flush()
+    turn(world.loop, lambda: world.server.srws.burials.open)
+    one.sock.sendall(b"\xff" * 512)
+    turn(world.loop, lambda: not next(iter(world.server.sessions.values())).is_open)
+    world.driver.resume()
+    turn(world.loop, lambda: world.srws() == 0)
+    turn(world.loop, one.is_over)
+    world.host1().log_in()
 
 
 def test_a_fenced_path_can_not_be_opened_with_its_old_ticket(world: World) -> None:
@@ -402,10 +420,11 @@ def test_a_host_that_vanishes_while_it_logs_in(world: World) -> None:
     world.post_a_write(world.open_path(one))
     world.change(world.v1)
     late = world.host1()
-    late.until(one.is_over)
+    late.until(lambda: world.server.sessions)
     world.driver.resume()
     turn(world.loop, late.is_over)
-    assert [session.host.name for session in world.server.sessions.values()] == []
+    assert world.server.sessions == {}
+    assert one.is_over()
 
 
 def test_meanwhile_only_the_hosts_concerned_get_no_new_paths(world: World) -> None:

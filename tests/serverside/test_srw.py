@@ -6,8 +6,10 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from errno import EINVAL, EIO, ENOSPC, ENXIO, EROFS, ESTALE
+from functools import partial
 from pathlib import Path
 from uuid import UUID
 
@@ -273,7 +275,7 @@ def test_a_frame_in_doubt_is_answered_then_closed_though_more_input_waits(v1: Be
     peer = v1.start()
     doubtful = bytearray(peer.request(Op.READ, 0, 512))
     doubtful[3] = 9  # zn_type
-    peer.sock.sendall(peer.request(Op.READ, 0, 512) + bytes(doubtful) + os.urandom(300 * KIB))
+    peer.sock.sendall(peer.request(Op.READ, 0, 512) + bytes(doubtful) + os.urandom(3 << 20))
     # The machine of a host thinks that three were asked: only headers are looked at here.
     assert int.from_bytes(received(peer.sock, 512)[40:44], "big") == 0
     received(peer.sock, 512)
@@ -449,31 +451,36 @@ def test_sigterm_lets_it_answer_what_has_arrived(bench: Bench) -> None:
 
 
 def test_sigterm_ends_it_though_the_peer_never_stops_sending(v2: Bench) -> None:
+    """There is always something more in the kernel's buffer, and Linux goes on receiving after SHUT_RD."""
     child = forked(v2)
     peer = v2.peer
-    over = threading.Event()
+    said = b"".join(peer.request(Op.READ, 0, 512) for _ in range(50_000))
 
-    def pump() -> None:
-        try:
-            while not over.is_set():
-                for _ in range(16):
-                    peer.sock.sendall(peer.request(Op.READ, 0, 64 * KIB))
-                for _ in range(16):
-                    peer.answer()
-        except (OSError, EOFError):
-            pass  # the SRW has gone: that is the point
+    def until_it_goes(act: Callable[[], object]) -> None:
+        with suppress(OSError):
+            while act():
+                pass
 
-    thread = threading.Thread(target=pump)
-    thread.start()
+    threads = [
+        threading.Thread(target=until_it_goes, args=(partial(peer.sock.sendall, said),)),
+        threading.Thread(target=until_it_goes, args=(partial(peer.sock.recv, 1 << 20),)),
+    ]
+    for thread in threads:
+        thread.start()
     try:
         time.sleep(0.1)
+        began_s = time.monotonic()
         child.signal(signal.SIGTERM)
         assert child.wait(2.5) == Exit.OK
+        assert time.monotonic() - began_s < 1.0
+        assert v2.counted("reads") < 50_000, "it had not run out of requests"
     finally:
-        over.set()
         child.kill_and_reap()
         child.close()
-        thread.join()
+        with suppress(OSError):  # reset already
+            peer.sock.shutdown(socket.SHUT_RDWR)
+        for thread in threads:
+            thread.join()
 
 
 def test_sigterm_after_the_peer_has_gone_is_no_error(bench: Bench, capfd: pytest.CaptureFixture[str]) -> None:

@@ -72,7 +72,7 @@ def test_unchanged_partitions_stay_the_same_and_no_index_comes_again(tmp_path: P
     assert second.of_host == {"host1": (0, 3), "host2": (2,)}
     assert second.partitions[0] is first.partitions[0]
     assert second.partitions[2] is first.partitions[2]
-    assert (second.partitions[3].generation, second.partitions[3].blocks) == (2, 6)
+    assert (second.partitions[3].generation, second.partitions[3].blocks) == (4, 6)
     third = server.serve(host("host1", unit("a", 0, 9)))
     fourth = server.serve(host("host1", unit("a", 0, 9), unit("c", 10, 15)))
     assert (third.of_host, fourth.of_host) == ({"host1": (0,)}, {"host1": (0, 4)})
