@@ -46,7 +46,12 @@ class Generator:
         self.commands = wiring.commands
         self.load = load
         self.driver = HostDriver(
-            unit=unit, pool=self.wires.pool, notes=self.wires.notes, disk_index=0, tags_max=TAGS_MAX, clock=time.monotonic
+            unit=unit,
+            pool=self.wires.pool,
+            notes=self.wires.notes,
+            disk_index=0,
+            tags_max=TAGS_MAX,
+            clock=time.monotonic,
         )
         self.op = Op.READ if load.op == "read" else Op.WRITE
         self.places = use_bytes // load.size_bytes

@@ -132,9 +132,7 @@ def time_agent(op: Op, profile: cProfile.Profile | None = None) -> float:
     life = Life(os.dup(2), CounterTable(1, ("beat",)).row(0).cells)
     agent = Agent(order, ours, host_data(2, **IDS), wiring, life)
     agent.poll.register(ours.fileno(), 1)
-    commands = b"".join(
-        COMMAND.pack(tag, op, 0, 1, 0, 0, tag, SIZE, tag * 8, 1) for tag in range(BATCH)
-    )
+    commands = b"".join(COMMAND.pack(tag, op, 0, 1, 0, 0, tag, SIZE, tag * 8, 1) for tag in range(BATCH))
     server = server_data(2, **IDS, units=[UnitLimits(BLOCKS, False, 1)])
 
     def sending() -> None:

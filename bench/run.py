@@ -165,8 +165,10 @@ def main() -> None:
     paths = [int(count) for count in arguments.paths.split(",")]
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout
     console = Console(width=150)
-    console.print(f"{platform.machine()}, {os.cpu_count()} cores, Linux {platform.release()}, Python "
-                  f"{platform.python_version()}, commit {commit.strip()}, {time.strftime('%Y-%m-%d %H:%M')}")
+    console.print(
+        f"{platform.machine()}, {os.cpu_count()} cores, Linux {platform.release()}, Python "
+        f"{platform.python_version()}, commit {commit.strip()}, {time.strftime('%Y-%m-%d %H:%M')}"
+    )
     for table in table_of(measure(arguments.folder, paths, arguments.seconds), arguments.seconds):
         console.print(table)
 

@@ -174,7 +174,8 @@ class Identity:
         definition = (unit.array, unit.first_lba, unit.last_lba, unit.read_only, unit.zero)
         old = self._unit_record(host_name, unit.name)
         if old is None:
-            self._state.units.append(UnitRecord(host_name, unit.name, self._new_uuid(), self._new_generation(), *definition))
+            uuid, generation = self._new_uuid(), self._new_generation()
+            self._state.units.append(UnitRecord(host_name, unit.name, uuid, generation, *definition))
             return
         if definition == (old.array, old.first_lba, old.last_lba, old.read_only, old.zero):
             return

@@ -70,7 +70,14 @@ def test_qemu_img_converts_and_compares(world: World, tmp_path: Path) -> None:
     "commands",
     [
         ["write -P 0x5a 0 1M", "read -P 0x5a 0 1M", "write -z 64k 128k", "read -P 0 64k 128k", "read -P 0x5a 192k 64k"],
-        ["write -P 1 4096 512", "read -P 1 4096 512", "discard 1M 1M", "flush", "write -f -P 7 3M 64k", "read -P 7 3M 64k"],
+        [
+            "write -P 1 4096 512",
+            "read -P 1 4096 512",
+            "discard 1M 1M",
+            "flush",
+            "write -f -P 7 3M 64k",
+            "read -P 7 3M 64k",
+        ],
     ],
     ids=["zeroes", "discard-flush-fua"],
 )
@@ -91,7 +98,10 @@ def test_beyond_two_tebibytes_nothing_wraps(world: World) -> None:
 @needs("qemu-io")
 def test_a_read_only_disk_refuses_a_write(world: World) -> None:
     refused = subprocess.run(
-        ["qemu-io", "-f", "raw", "-c", "write -P 1 0 512", world.uri("locked")], capture_output=True, text=True, check=False
+        ["qemu-io", "-f", "raw", "-c", "write -P 1 0 512", world.uri("locked")],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert refused.returncode != 0 or "read-only" in (refused.stderr + refused.stdout).lower()
 

@@ -96,7 +96,10 @@ def test_a_killed_role_comes_back(role: str) -> None:
 def test_a_second_supervisor_is_refused() -> None:
     with spawn_world(units={"unit_1": 65536}) as world:
         second = subprocess.run(
-            [sys.executable, "-m", "nsu", "run", "-c", str(world.machine.conf)], capture_output=True, text=True, check=False
+            [sys.executable, "-m", "nsu", "run", "-c", str(world.machine.conf)],
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert second.returncode == 1
         assert "another supervisor is running" in second.stderr

@@ -1,4 +1,4 @@
-"""Several NSUs and several hosts at once: each host uses disks of both servers, and one partition is shared by two hosts."""
+"""Several NSUs and several hosts at once: each host uses both servers, and one partition is shared by two hosts."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack

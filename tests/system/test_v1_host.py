@@ -209,9 +209,7 @@ WRONG_COMPLEMENTS = [lambda n: n, lambda n: n ^ 0xFFFFFFFE, lambda _: 0, lambda 
 
 
 @pytest.mark.parametrize("wrong", WRONG_COMPLEMENTS)
-def test_step_5_a_wrong_complement_is_told_and_closed(
-    server: ServerUnderTest, wrong: Callable[[int], int]
-) -> None:
+def test_step_5_a_wrong_complement_is_told_and_closed(server: ServerUnderTest, wrong: Callable[[int], int]) -> None:
     with greeted(server) as config:
         assert config.answer(proof=wrong(config.challenge)).status == STATUS_REFUSED
         assert config.until_closed(PROMPT_S) == b""
@@ -457,9 +455,7 @@ NOISE: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("noise", NOISE)
-def test_four_kib_of_noise_is_closed_wherever_it_comes(
-    server: ServerUnderTest, session: Session, noise: str
-) -> None:
+def test_four_kib_of_noise_is_closed_wherever_it_comes(server: ServerUnderTest, session: Session, noise: str) -> None:
     ends: dict[str, Wire] = {
         "configuration socket before login": greeted(server),
         "data socket before login": stranger(session),

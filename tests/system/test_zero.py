@@ -1,4 +1,4 @@
-"""ZERO = yes: what an earlier owner left is never read, what was written and flushed stays, across restarts and kills."""
+"""ZERO = yes: an earlier owner's data is never read, what was written and flushed stays, whatever is killed."""
 
 import os
 
