@@ -204,7 +204,7 @@ class ConfigClient:
 
 def bind_privileged(sock: socket.socket) -> None:
     """Bind to a free privileged port (below 1024) where we may; otherwise the kernel chooses any."""
-    any_address = "::" if sock.family == socket.AF_INET6 else "0.0.0.0"  # noqa: S104
+    any_address = "::" if sock.family == socket.AF_INET6 else "0.0.0.0"
     ports = list(PRIVILEGED_PORTS)
     random.shuffle(ports)
     for port in ports:

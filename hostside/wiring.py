@@ -30,7 +30,7 @@ REQUEST_SLOTS_MAX = 512
 """The largest request of a front-end: 32 MiB in constituents of 64 KiB."""
 
 QUEUE_BYTES = 128 << 10
-"""4,096 packets: a disk has at most TAGS_MAX in flight, the rest is room for LOST, AVAILABLE and what a dead agent left.
+"""4,096 packets: a disk has at most TAGS_MAX in flight; the rest is room for LOST, AVAILABLE and what dead agents left.
 
 No more, because the kernel gives all pipes of an unprivileged user 64 MiB together.
 """

@@ -136,7 +136,7 @@ class ServerTalk(ABC):
         """Answer Z_FENCE."""
         raise LocalProtocolError("This version has no Z_FENCE.")
 
-    def notice(self, kind: Notice, value: int) -> bytes:
+    def notice(self, kind: Notice, value: int, sentence: str) -> bytes:
         """Push Z_NOTICE."""
         raise LocalProtocolError("This version pushes nothing: close the socket, Appendix D note (3).")
 

@@ -98,10 +98,10 @@ class ServerDialogue(Dialogue):
         """Answer AskFence: nothing of the path can still be applied, now or ever."""
         self._answer(self._spoken().fenced(path))
 
-    def notify(self, kind: Notice, value: int = 0) -> None:
+    def notify(self, kind: Notice, value: int = 0, sentence: str = "") -> None:
         """Push a notice; LocalProtocolError in version 0x01, which has none."""
         self._move(Happening.NOTICE)
-        self._outbox += self._spoken().notice(kind, value)
+        self._outbox += self._spoken().notice(kind, value, sentence)
 
     def _answer(self, message: bytes) -> None:
         self._move(Happening.ANSWER)
@@ -249,7 +249,9 @@ class HostDialogue(Dialogue):
 
     def _mismatch(self, offered: int) -> str:
         why = "it has no secret for this NSU" if self._secret is None else "it has a secret and must prove it"
+        # A server offers 0x01 to the addresses of its HOSTs without a secret, and to nobody else.
+        unknown = "" if offered & V1 else ": it has no HOST without a SECRET_FILE that has this host's ADDRESS"
         return (
-            f"The NSU offers {describe_versions(offered)}; "
+            f"The NSU offers {describe_versions(offered)}{unknown if self._secret is None else ''}; "
             f"this host speaks {describe_versions(self._supported)} only, because {why}."
         )

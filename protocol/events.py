@@ -14,6 +14,8 @@ class Notice(IntEnum):
     UNITS_CHANGED = 1
     SHUTTING_DOWN = 2
     PORTS_CHANGED = 3
+    EVICTED = 4
+    """Another login of this host ends the session; the sentence says from where. The NSU closes after it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,3 +154,5 @@ class Notified(Event):
 
     kind: Notice
     value: int
+    sentence: str = ""
+    """For people; may be empty."""

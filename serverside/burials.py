@@ -56,7 +56,7 @@ class Burials:
 
     def begin(self, srws: Iterable[Srw], done: Done) -> None:
         """Kill `srws`; call `done` when all are buried (at once when there are none)."""
-        waiting = set(srws)
+        waiting = {srw for srw in srws if not srw.buried}
         if not waiting:
             done()
             return
@@ -66,6 +66,7 @@ class Burials:
 
     def buried(self, srw: Srw) -> None:
         """Take note that nothing of `srw` is left, and finish what waited for it."""
+        srw.buried = True
         for waiting, _ in self.open:
             waiting.discard(srw)
         finished = [done for waiting, done in self.open if not waiting]

@@ -11,6 +11,9 @@ from serverside.settings import HostSettings, ServerSettings
 FIXED = {"name": "NSU", "state_dir": "STATE", "config_port": "CONFIG_PORT", "listen": "LISTEN", "arrays": "ARRAY"}
 """Settings that hold from start to end -> their names in nsu.conf."""
 
+HOST_WORDS = {"addresses": "ADDRESS", "secret": "SECRET_FILE", "data_ports": "DATA_PORT", "units": "UNIT"}
+"""What a HOST has -> its name in nsu.conf."""
+
 Start = tuple[str, int]
 
 
@@ -19,6 +22,21 @@ def possible(old: ServerSettings, new: ServerSettings) -> tuple[ServerSettings, 
     kept = {field: getattr(old, field) for field in FIXED if getattr(old, field) != getattr(new, field)}
     warnings = [f"{FIXED[field]} has changed in nsu.conf: that takes effect at the next start" for field in kept]
     return replace(new, **kept), warnings
+
+
+def differences(old: ServerSettings, new: ServerSettings) -> list[str]:
+    """Give, in words, which HOSTs are added, removed or changed, and what else is."""
+    before = {host.name: host for host in old.hosts}
+    after = {host.name: host for host in new.hosts}
+    found = [f"HOST {name} added" for name in after if name not in before]
+    found += [f"HOST {name} removed" for name in before if name not in after]
+    for name, host in before.items():
+        if name in after and host != after[name]:
+            what = [words for field, words in HOST_WORDS.items() if getattr(host, field) != getattr(after[name], field)]
+            found.append(f"HOST {name} changed ({', '.join(what)})")
+    if old.privileged_port != new.privileged_port:
+        found.append(f"PRIVILEGED_PORT = {'yes' if new.privileged_port else 'no'}")
+    return found or ["the order of the HOSTs"]
 
 
 def disturbed(old: ServerSettings, new: ServerSettings) -> frozenset[str]:

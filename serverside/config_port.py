@@ -30,6 +30,7 @@ class Policy(Protocol):
     def offered(self, peer_address: str) -> int: ...
     def secret_of(self, login: str) -> bytes | None: ...
     def on_event(self, line: "ConfigLine", event: Event) -> None: ...
+    def on_refused(self, peer_address: str, why: str) -> None: ...
     def on_closed(self, line: "ConfigLine") -> None: ...
 
 
@@ -53,6 +54,9 @@ class ConfigPort:
         """Step (2): verify that it comes from a port number less than 1024, else close."""
         if self.privileged and peer[1] >= PRIVILEGED_PORTS:
             sock.close()
+            self.policy.on_refused(
+                peer[0], f"it comes from port {peer[1]}, and PRIVILEGED_PORT = yes asks for one below {PRIVILEGED_PORTS}"
+            )
             return
         if len(self.half_open) >= HALF_OPEN_MAX:
             next(iter(self.half_open)).close()
@@ -81,8 +85,11 @@ class ConfigLine:
             secrets.randbits(32),
             secrets.token_bytes(32),
             port.name,
-            self.policy.secret_of,
+            self.secret_of,
         )
+        self.login = ""
+        """0x02: what it calls itself; anybody can say anything."""
+        self.why_closed = "this NSU closed it"
         self.unsent = b""
         self.finishing = False
         """Nothing is heard any more; what is queued still goes out."""
@@ -94,6 +101,10 @@ class ConfigLine:
         self.arm(HANDSHAKE_TIMEOUT_S)
         self.loop.watch(self.sock, on_readable=self.readable)
         self.send()
+
+    def secret_of(self, login: str) -> bytes | None:
+        self.login = login
+        return self.policy.secret_of(login)
 
     def arm(self, seconds: float) -> None:
         """Close then, whatever happens until then."""
@@ -109,8 +120,11 @@ class ConfigLine:
             data = self.sock.recv(65536)
         except BlockingIOError:
             return
-        except OSError:
+        except OSError as error:
             data = b""
+            self.why_closed = f"its connection broke: {error.strerror}"
+        else:
+            self.why_closed = "the host closed it"
         if not data:
             self.close()
         elif not self.finishing:
@@ -120,7 +134,8 @@ class ConfigLine:
         try:
             for event in self.dialogue.receive(data):
                 self.take(event)
-        except ProtocolError:
+        except ProtocolError as error:
+            self.why_closed = f"the host broke the protocol: {error}"
             self.finish()  # what is queued still goes out, then the line ends
         self.send()
 
@@ -129,6 +144,7 @@ class ConfigLine:
             return
         if isinstance(event, LoginFailed):
             # Step (5): "if it is not the value expected, the NSU closes the connection after sending the response".
+            self.policy.on_refused(self.peer_address, self.why_refused(event))
             self.finish()
             return
         if isinstance(event, LoginProven):
@@ -136,6 +152,14 @@ class ConfigLine:
             self.port.half_open.pop(self, None)
             self.disarm()
         self.policy.on_event(self, event)
+
+    def why_refused(self, event: LoginFailed) -> str:
+        """Say to the administrator what the peer is not told (trap 21): which of the two it was."""
+        if not self.login:
+            return event.sentence
+        if self.policy.secret_of(self.login) is None:
+            return f"nsu.conf has no HOST {self.login!r} with a SECRET_FILE"
+        return f"its secret is not that of HOST {self.login}: the SECRET_FILEs of both machines must say the same"
 
     def finish(self) -> None:
         """Hear nothing more; end when what is queued has gone out, and in GOODBYE_S whatever happens."""
@@ -157,7 +181,8 @@ class ConfigLine:
             else:
                 self.loop.watch(self.sock, on_readable=self.readable, on_writable=self.send)
             return
-        except OSError:
+        except OSError as error:
+            self.why_closed = f"its connection broke: {error.strerror}"
             self.close()
             return
         self.loop.watch(self.sock, on_readable=self.readable)

@@ -36,6 +36,8 @@ class Srw:
     began_s: float
     reaped: bool = False
     """Its process is gone; what it had posted to the drivers is being waited for."""
+    buried: bool = False
+    """That is done too: nothing of it can be applied any more."""
     found_silent: bool = False
     """Its heart has stopped, and it was killed for that."""
 
@@ -57,6 +59,8 @@ class Session:
     send: Callable[[], None]
     """Have what the dialogue has queued sent."""
     close_socket: Callable[[], None]
+    finish_socket: Callable[[], None]
+    """Close it when what the dialogue has queued has gone out."""
     began_s: float
     tickets: dict[int, Ticket] = field(default_factory=dict)
     srws: dict[int, Srw] = field(default_factory=dict)

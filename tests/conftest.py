@@ -11,8 +11,16 @@ from collections.abc import Generator
 
 import pytest
 
+import ipc.say
+
 _seconds_of_file: defaultdict[str, float] = defaultdict(float)
 _run_started_s = time.monotonic()
+
+
+@pytest.fixture(autouse=True)
+def unheard() -> None:
+    """What one test had said must not keep the next one from hearing it."""
+    ipc.say.voice.heard.clear()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

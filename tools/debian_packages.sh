@@ -12,6 +12,8 @@ cd "$(dirname "$0")/.."
 table='
 libnbd-bin  nbdinfo|nbdcopy   standard NBD clients: the demo copies through nbdcopy, the tests look and copy
 qemu-utils  qemu-img|qemu-io  convert, compare and patterns through the NBD socket
+fuse3       fusermount3       libfuse 3: disks shown as files and loop devices (also for ordinary users)
+e2fsprogs   mkfs.ext4|e2fsck  a file system made, filled and checked on a loop device
 fio         fio               verified load on the NBD socket, and the load of "make bench"
 nbdkit      nbdkit            the server that "make bench" measures beside ours
 '

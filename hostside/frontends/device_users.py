@@ -4,6 +4,7 @@ A disk that somebody uses is not taken away unasked. Everything is read from /pr
 device itself is never opened and no path is followed, because the process that asks may be the one that serves it.
 """
 
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ def users_of(device: str, *, proc: Path = PROC, sys_block: Path = SYS_BLOCK) -> 
     """Name the users of `device` (nbd0, loop3) and of its partitions, each in words; empty: nobody."""
     family = dict(_family(sys_block / device))
     return [
-        *_mounts(proc, set(family.values())),
+        *_mounts(proc, family),
         *_swaps(proc, set(family)),
         *_holders(sys_block / device, set(family)),
         *_openers(proc, set(family)),
@@ -32,11 +33,16 @@ def _family(folder: Path) -> Iterator[tuple[str, str]]:
             continue  # gone since
 
 
-def _mounts(proc: Path, numbers: set[str]) -> Iterator[str]:
-    """Third field of mountinfo: major:minor; fifth: the mount point (proc(5))."""
+def _mounts(proc: Path, family: dict[str, str]) -> Iterator[str]:
+    """Fields of mountinfo (proc(5)): the third is major:minor, the fifth the mount point; after " - " type and source.
+
+    The source counts too, because some file systems (btrfs) have a number of their own.
+    """
+    numbers, sources = set(family.values()), {f"/dev/{name}" for name in family}
     for line in (proc / "self/mountinfo").read_text().splitlines():
-        fields = line.split(" ")
-        if fields[2] in numbers:
+        mount, _, origin = line.partition(" - ")
+        fields = mount.split(" ")
+        if fields[2] in numbers or origin.split(" ")[1] in sources:
             yield f"mounted at {fields[4]}"
 
 
@@ -68,7 +74,9 @@ def _openers(proc: Path, names: set[str]) -> Iterator[str]:
 def _targets(folder: Path) -> Iterator[str]:
     """Where the descriptors lead, unfollowed."""
     try:
-        for entry in os.scandir(folder):
-            yield os.readlink(entry.path)
+        names = os.listdir(folder)
     except OSError:
         return  # it ended, or is none of our business
+    for name in names:
+        with contextlib.suppress(OSError):  # closed since
+            yield os.readlink(folder / name)

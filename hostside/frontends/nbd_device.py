@@ -13,10 +13,16 @@ What the kernel does with what it is told, where it is not obvious:
   * BACKEND_IDENTIFIER is kept with the device, shown in /sys/block/nbdN/backend, and must be said again by RECONFIGURE:
     so a successor finds the device of its predecessor, and can't take another's.
 
+  * Each socket is read by a worker thread of its own. When the kernel is slow to make those threads (a busy machine that
+    boots), one thread, the rescuer of the queue, takes all the work that waits, and starts with the first, which never
+    ends: the other sockets are never read, and what is answered on them times out. `is_heard` finds that out by the
+    names of the threads; sockets that come one by one, with pauses, do not suffer it.
+
 Nothing here ever opens the device: whoever serves a device and reads it waits for itself.
 """
 
 import errno
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -27,6 +33,9 @@ from hostside.frontends.netlink import GenericNetlink, attribute, nested, number
 
 FAMILY: Final = "nbd"
 SYS_BLOCK: Final = Path("/sys/block")
+PROC: Final = Path("/proc")
+HEARD_WITHIN_S: Final = 0.5
+_LOOK_AGAIN_S: Final = 0.01
 
 
 class Command(IntEnum):
@@ -120,6 +129,18 @@ class NbdDevices:
         )
         return number(answers[0][Attribute.INDEX])
 
+    def is_heard(self, index: int, sockets: int) -> bool:
+        """Wait, for HEARD_WITHIN_S at most, until the kernel reads all `sockets` of device `index`; did it?
+
+        Where the names of the kernel's threads are hidden, nothing can be said against it.
+        """
+        end_s = time.monotonic() + HEARD_WITHIN_S
+        while (found := receivers(index)) < sockets:
+            if time.monotonic() > end_s:
+                return found == 0
+            time.sleep(_LOOK_AGAIN_S)
+        return True
+
     def reconfigure(self, index: int, attachment: Attachment, sockets: Sequence[int] = ()) -> None:
         """Tell device `index` its size and time limits anew, and give it sockets in the places of dead ones.
 
@@ -143,6 +164,17 @@ class NbdDevices:
             raise OSError(errno.EPERM, f"to {what} takes CAP_SYS_ADMIN: run nsu as root") from error
         except OSError as error:
             raise OSError(error.errno, f"the kernel's NBD client won't {what}: {error.strerror}") from error
+
+
+def receivers(index: int, *, proc: Path = PROC) -> int:
+    """Count the kernel's threads that read a socket of device `index`: a worker's name ends with what it works for."""
+    count = 0
+    for path in proc.glob("[0-9]*/comm"):
+        try:
+            count += path.read_text().rstrip("\n").endswith(f"+nbd{index}-recv")
+        except OSError:
+            continue  # it ended
+    return count
 
 
 def _described(attachment: Attachment) -> list[bytes]:

@@ -46,6 +46,7 @@ class Findings:
         self._file = str(file)
         self._errors: list[ConfError] = []
         self._warnings: list[str] = []
+        self._spoilt: set[tuple[int, str]] = set()
 
     def error(self, line: int, key: str, wrong: str, right: str) -> None:
         """A reason not to use the file."""
@@ -54,6 +55,19 @@ class Findings:
     def warn(self, sentence: str) -> None:
         """Something the file may say, and people should know."""
         self._warnings.append(sentence)
+
+    def spoil(self, block_line: int, key: str) -> None:
+        """Note that the block on that line has a line of `key` that cannot be understood."""
+        self._spoilt.add((block_line, key))
+
+    def is_spoilt(self, block_line: int, key: str) -> bool:
+        """Was the key meant in that block, on a line that is an error already? Then it is not missing as well."""
+        return (block_line, key) in self._spoilt
+
+    @property
+    def errors(self) -> tuple[ConfError, ...]:
+        """The errors, in the order of the lines."""
+        return tuple(sorted(self._errors))
 
     @property
     def warnings(self) -> tuple[str, ...]:

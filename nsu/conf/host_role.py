@@ -39,11 +39,14 @@ def _read_entry(block: Block, machine: MachineSettings, places: dict[Path, str],
     if connections < len(addresses):
         findings.warn(f"{block.label}: {connections} connections cannot use all {len(addresses)} addresses.")
     if not reader.has(keys.SERVER_SECRET_FILE):
+        # The running host warns in the same words, so that `nsu status` tells it once.
         findings.warn(
-            f"{block.label} is not protected: without a SECRET_FILE this machine speaks version 0x01 to it,"
-            " and cannot tell it from an impostor."
+            f"{block.label} has no SECRET_FILE: it speaks version 0x01, which is not protected: anybody on the network"
+            " can read and change what travels"
         )
     disk_blocks = same_kind(block.blocks, "DISK")
+    if not disk_blocks:
+        findings.warn(f"{block.label} has no DISK: this machine gets nothing of it.")
     disks = tuple(_read_disk(disk, place, places, findings) for place, disk in enumerate(disk_blocks))
     _check_numbers(disk_blocks, disks, findings)
     return ServerEntry(

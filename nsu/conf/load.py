@@ -9,7 +9,8 @@ Guarantees:
 import hashlib
 import json
 import socket
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from ipaddress import ip_address
 from pathlib import Path
@@ -25,7 +26,7 @@ from nsu.conf.syntax import Block, Document, same_kind
 from nsu.conf.values import NAME
 from serverside.settings import ServerSettings
 
-__all__ = ["ConfError", "ConfErrors", "Loaded", "load_file", "load_text", "read_text"]
+__all__ = ["ConfError", "ConfErrors", "Loaded", "load_file", "load_text", "read_text", "state_dir_of"]
 
 _WHOLE_FILE = 0
 _FILE_BYTES_MOST = 4 << 20
@@ -81,8 +82,7 @@ def load_text(text: str, path: Path, *, resolve: Resolve = resolve_by_system) ->
     """Check a text as if it stood in the file `path`. Raises `ConfErrors`."""
     findings = Findings(path)
     document = Document(text)
-    for problem in document.problems:
-        findings.error(problem.line, problem.subject, problem.wrong, problem.right)
+    _take_problems(document, findings)
     check_kinds(document.blocks, "", findings)
     _check_once(document.blocks, findings)
     machine = _read_machine(same_kind(document.blocks, "MACHINE"), findings)
@@ -96,14 +96,39 @@ def load_text(text: str, path: Path, *, resolve: Resolve = resolve_by_system) ->
     return Loaded(machine, server, host, findings.warnings, _fingerprint(machine, server, host))
 
 
+def state_dir_of(text: str) -> Path:
+    """STATE, of a text that may be bad elsewhere: enough to find those who run by an earlier, good one."""
+    for block in same_kind(Document(text).blocks, "MACHINE"):
+        return BlockReader(block, Findings(Path())).one_or_default(keys.STATE)
+    return default_of(keys.STATE)
+
+
+def _take_problems(document: Document, findings: Findings) -> None:
+    """Lines that are no syntax: errors, and no reason to say also that the key in them is missing."""
+    block_lines = sorted(_lines_of(document.blocks))
+    for problem in document.problems:
+        findings.error(problem.line, problem.subject, problem.wrong, problem.right)
+        above = bisect_left(block_lines, problem.line)
+        if above:
+            findings.spoil(block_lines[above - 1], problem.subject)
+
+
+def _lines_of(blocks: Sequence[Block]) -> Iterator[int]:
+    for block in blocks:
+        yield block.line
+        yield from _lines_of(block.blocks)
+
+
 def _read_machine(blocks: Sequence[Block], findings: Findings) -> MachineSettings:
     if not blocks:
         return MachineSettings(socket.gethostname(), default_of(keys.STATE), None)
     check_names(blocks[:1], NAME, findings)
     reader = BlockReader(blocks[0], findings)
     web = reader.one(keys.WEB)
-    if web is not None and not ip_address(web.value[0]).is_loopback:
-        findings.warn(f"WEB = {web.value[0]} can be reached from other machines, and asks nobody who he is.")
+    if web is not None:
+        findings.warn("WEB is of no use yet: there are no pages in this version.")
+        if not ip_address(web.value[0]).is_loopback:
+            findings.warn(f"WEB = {web.value[0]} can be reached from other machines, and asks nobody who he is.")
     return MachineSettings(blocks[0].name, reader.one_or_default(keys.STATE), None if web is None else web.value)
 
 

@@ -14,6 +14,8 @@ from nsu.conf.values import ValueType, ValueWrong
 
 T = TypeVar("T")
 
+_KEY_NAMES = frozenset(key.name for key in KEYS)
+
 
 @dataclass(frozen=True, slots=True)
 class Given(Generic[T]):
@@ -79,6 +81,9 @@ class BlockReader:
     def _check_keys(self) -> None:
         declared = {key.name: key for key in keys_of(self.block.kind)}
         meant = set(declared) & {entry.key for entry in self.block.entries}
+        # `DRIVE /dev/sdb`, without its `=`, looks like a block.
+        meant |= {block.kind for block in self.block.blocks}
+        meant |= {key for key in declared if self._findings.is_spoilt(self.block.line, key)}
         for entry in self.block.entries:
             if entry.key not in declared:
                 near, right = _right_key(entry.key, self.block.kind)
@@ -127,7 +132,10 @@ def check_kinds(blocks: Iterable[Block], inside: str, findings: Findings) -> Non
     kinds = {kind.name: kind for kind in BLOCKS}
     for block in blocks:
         kind = kinds.get(block.kind)
-        if kind is None:
+        if kind is None and block.kind in _KEY_NAMES:
+            right = f"{block.kind} = {block.name}" + _where_keys(block.kind, inside)
+            findings.error(block.line, block.kind, "is a key, and has no `=`", right)
+        elif kind is None:
             findings.error(block.line, block.kind, "is not a kind of block", _right_kind(block.kind))
         elif kind.inside != inside:
             where = f"inside {inside}" if inside else "outside any block"
@@ -150,10 +158,21 @@ def _right_place(kind: BlockKind) -> str:
     return f"begin the line of {kind.name} without indentation"
 
 
+def _where_keys(key: str, inside: str) -> str:
+    """Where a key stands that is not one of `inside`; empty when it is one."""
+    kinds = sorted({known.block for known in KEYS if known.name == key})
+    return "" if inside in kinds else f", in {' or '.join(kinds)}"
+
+
+def meant_kind(word: str) -> str:
+    """The kind of block that a word is or nearly is; empty when it is like none."""
+    near = get_close_matches(word.upper(), [kind.name for kind in BLOCKS], n=1)
+    return near[0] if near else ""
+
+
 def _right_kind(wrong: str) -> str:
-    names = [kind.name for kind in BLOCKS]
-    near = get_close_matches(wrong.upper(), names, n=1)
-    return f"did you mean {near[0]}?" if near else "the blocks are " + ", ".join(names)
+    near = meant_kind(wrong)
+    return f"did you mean {near}?" if near else "the blocks are " + ", ".join(kind.name for kind in BLOCKS)
 
 
 def _right_key(wrong: str, block: str) -> tuple[str, str]:

@@ -5,6 +5,7 @@ import re
 import stat
 from pathlib import Path
 
+from nsu.conf.machine_facts import user_words
 from nsu.conf.values import ValueWrong
 
 _HEX = re.compile(rb"[0-9A-Fa-f]{64}")
@@ -17,6 +18,9 @@ def read_secret(path: Path) -> bytes:
     try:
         # O_NONBLOCK: a pipe of that name must not hold up the start.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except PermissionError as error:
+        right = f"run as its owner or as root, or chown {user_words()} {path}"
+        raise ValueWrong(f"{user_words()} may not read {path}", right) from error
     except OSError as error:
         raise ValueWrong(f"{path} cannot be read ({error.strerror})", _FORM) from error
     try:

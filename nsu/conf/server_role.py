@@ -4,12 +4,13 @@ What they must be to each other (who shares blocks with whom, who is known by wh
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from ipaddress import ip_address
+from pathlib import Path
 
 from nsu.conf import keys
 from nsu.conf.errors import Findings
-from nsu.conf.reader import BlockReader, Given, check_names, default_of
+from nsu.conf.reader import BlockReader, Given, check_names, default_of, meant_kind
 from nsu.conf.settings import MachineSettings
 from nsu.conf.sharing import Cut, check_addresses, check_cuts, check_secrets
 from nsu.conf.syntax import Block, same_kind
@@ -29,6 +30,7 @@ Resolve = Callable[[str], tuple[str, ...]]
 V1_BLOCKS_MOST = 1 << 32
 """Appendix C: zn_lba_hi is "not yet used", so version 0x01 can name 2**32 blocks."""
 _ANY_ADDRESS = ("0.0.0.0", "::")
+_DEVICES, _FILES_IN_MEMORY = Path("/dev"), Path("/dev/shm")
 
 
 def _read_host_name(text: str) -> str:
@@ -36,6 +38,10 @@ def _read_host_name(text: str) -> str:
         return str(ip_address(text))
     except ValueError:
         return NAME.read(text)
+
+
+def _is_device(path: Path) -> bool:
+    return _DEVICES in path.parents and _FILES_IN_MEMORY not in path.parents
 
 
 HOST_NAME = ValueType("name", f"{NAME.right}; or a numeric address", _read_host_name)
@@ -50,15 +56,18 @@ def read_server(
         return None
     check_names(nsu[:1] + arrays, NAME, findings)
     check_names(hosts, HOST_NAME, findings)
-    return _ServerReader(resolve, findings).read(nsu, arrays, hosts, machine)
+    # `ARAY unit0` is one error: that units name the array is none.
+    misspelt = {block.name for block in blocks if block not in arrays and meant_kind(block.kind) == "ARRAY"}
+    return _ServerReader(resolve, findings, misspelt).read(nsu, arrays, hosts, machine)
 
 
 class _ServerReader:
     """Reads the blocks, and gathers what is compared across them."""
 
-    def __init__(self, resolve: Resolve, findings: Findings) -> None:
+    def __init__(self, resolve: Resolve, findings: Findings, misspelt: Set[str]) -> None:
         self._resolve = resolve
         self._findings = findings
+        self._misspelt = misspelt
         self._cuts: list[Cut] = []
         self._ports: list[Given[DataPortSettings]] = []
         self._drives: dict[str, str] = {}
@@ -72,7 +81,7 @@ class _ServerReader:
     ) -> ServerSettings:
         arrays = tuple(self._array(block) for block in array_blocks)
         hosts = tuple(self._host(block) for block in host_blocks)
-        check_cuts(self._cuts, arrays, self._findings)
+        check_cuts([cut for cut in self._cuts if cut.range.array not in self._misspelt], arrays, self._findings)
         check_addresses(list(zip(host_blocks, hosts, strict=True)), self._findings)
         check_secrets(hosts, self._findings)
         return self._nsu(nsu, arrays, hosts, machine)
@@ -102,7 +111,7 @@ class _ServerReader:
                     given.line,
                     keys.DATA_PORT.name,
                     f"port {config_port} of {given.value.address} is the configuration port already",
-                    "another port, such as 10002",
+                    f"another port, such as {10003 if config_port == 10002 else 10002}",
                 )
 
     def _array(self, block: Block) -> ArraySettings:
@@ -133,9 +142,12 @@ class _ServerReader:
                     f"{given.value.path} is the drive of {self._drives[real]} already",
                     "a drive belongs to one array, once",
                 )
-            elif given.value.size_bytes is None and not os.path.exists(real):
-                self._findings.warn(
-                    f"{block.label}: {given.value.path} is not there now, and without a size it is not made."
+            elif given.value.size_bytes is not None and _is_device(given.value.path):
+                self._findings.error(
+                    given.line,
+                    key,
+                    f"{given.value.path} is a device, and has the size it has",
+                    f"{key} = {given.value.path}",
                 )
 
     def _host(self, block: Block) -> HostSettings:
@@ -157,9 +169,10 @@ class _ServerReader:
         )
 
     def _v1_addresses(self, block: Block, addresses: tuple[str, ...]) -> tuple[str, ...]:
+        # The running server warns in the same words, so that `nsu status` tells it once.
         self._findings.warn(
-            f"{block.label} is not protected: without a SECRET_FILE it speaks version 0x01, and"
-            " whoever uses its address can read and write its units."
+            f"{block.label} has no SECRET_FILE: it speaks version 0x01, which is not protected: whoever can send from"
+            " its address can read and write its partitions"
         )
         if addresses:
             return addresses

@@ -25,7 +25,7 @@ from protocol.limits import U32_MAX
 from protocol.ops import Op
 from protocol.records import DataPort, UnitRecord, pack_capacities, pack_ports
 from protocol.status import DETAILS, Detail, Status
-from protocol.v2.codec import Header, decode, encode, from_text, is_whole, pack_units
+from protocol.v2.codec import Header, decode, encode, from_text, is_whole, pack_units, to_text
 from protocol.v2.login import (
     Negotiation,
     host_proof,
@@ -133,9 +133,15 @@ class V2ServerTalk(ServerTalk):
         """Answer Z_FENCE."""
         return self._answer(Op.FENCE, path=path)
 
-    def notice(self, kind: Notice, value: int) -> bytes:
+    def notice(self, kind: Notice, value: int, sentence: str) -> bytes:
         """Push Z_NOTICE."""
-        header = Header(zn_op=Op.NOTICE, zn_reqsz_lo=kind, zn_lba_hi=value >> 32, zn_lba_lo=value & U32_MAX)
+        header = Header(
+            zn_op=Op.NOTICE,
+            zn_reqsz_lo=kind,
+            zn_lba_hi=value >> 32,
+            zn_lba_lo=value & U32_MAX,
+            text=to_text(sentence),
+        )
         return self._sign(header)
 
     def _answer_list(self, op: Op, count: int, records: bytes) -> bytes:

@@ -83,7 +83,8 @@ def notified(header: Header) -> Notified:
     """Say what was pushed; RemoteProtocolError for a kind that does not exist."""
     if header.zn_reqsz_lo not in set(Notice):
         raise RemoteProtocolError(f"There is no notice of kind {header.zn_reqsz_lo}.")
-    return Notified(Notice(header.zn_reqsz_lo), header.zn_lba_hi << 32 | header.zn_lba_lo)
+    value = header.zn_lba_hi << 32 | header.zn_lba_lo
+    return Notified(Notice(header.zn_reqsz_lo), value, from_text(header.text))
 
 
 def refusal(op: int, status: Status, detail: Detail, sentence: str) -> Header:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hostside.agent import Agent, PathOrder
 from hostside.driver.notes import Notes
 from hostside.packets import COMMAND, NO_SLOT, PACKET_BYTES, REPORT, Report
-from hostside.wiring import PATH_COUNTERS, DiskWires, Wiring
+from hostside.wiring import PATH_COUNTERS, TAGS_MAX, DiskWires, Wiring
 from ipc.buffers import BufferPool
 from ipc.child import Life
 from ipc.counters import CounterTable
@@ -32,7 +32,7 @@ def make_wiring(disks: int = 1, paths: int = 1) -> Wiring:
                 index,
                 PacketQueue(PACKET_BYTES),
                 BufferPool(SLOTS, 65536, holders={"the test": SLOTS}),
-                Notes(64),
+                Notes(TAGS_MAX),
             )
             for index in range(disks)
         ],

@@ -176,7 +176,7 @@ class Trouble(RuleBasedStateMachine):
 
 TestTrouble = Trouble.TestCase
 TestTrouble.settings = settings(
-    max_examples=120, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=90, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
 )
 
 

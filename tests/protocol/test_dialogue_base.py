@@ -45,6 +45,7 @@ from tests.protocol.goldens import (
 )
 
 PORTS = (DataPort("10.1.1.1", 10002, 10), DataPort("fd00::1", 10003, 12))
+EVICTED = "another machine logged in as host1 from 10.1.1.21"
 SIZES = (512512, 3 << 40)
 UNITS = (
     UnitRecord(0, 5, 1001, UnitFlag.READ_ONLY | UnitFlag.FLUSH | UnitFlag.FUA, bytes(range(16)), "unit_1"),
@@ -89,6 +90,7 @@ V2_SERVER: list[ServerStep] = [
     ("v2_26_ask_fence", [AskFence(9)], lambda s: s.answer_fence(9), "v2_27_fenced"),
     ("v2_28_ping", [], nothing, "v2_29_pong"),
     ("", [], lambda s: s.notify(Notice.UNITS_CHANGED, 2**32 + 3), "v2_30_notice"),
+    ("", [], lambda s: s.notify(Notice.EVICTED, sentence=EVICTED), "v2_31_notice_evicted"),
 ]
 
 HostStep = tuple[Callable[[HostDialogue], None], str, str, list[Event]]
@@ -121,6 +123,7 @@ V2_HOST: list[HostStep] = [
     (lambda h: h.ask_fence(9), "v2_26_ask_fence", "v2_27_fenced", [Fenced(9)]),
     (HostDialogue.ping, "v2_28_ping", "v2_29_pong", [Pong()]),
     (silent, "", "v2_30_notice", [Notified(Notice.UNITS_CHANGED, 2**32 + 3)]),
+    (silent, "", "v2_31_notice_evicted", [Notified(Notice.EVICTED, 0, EVICTED)]),
 ]
 
 

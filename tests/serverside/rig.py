@@ -202,9 +202,11 @@ def received(sock: socket.socket, count: int) -> bytes:
 class DataPeer:
     """A host's end of a data socket: asks, and reads answers."""
 
-    def __init__(self, sock: socket.socket, machine: HostData) -> None:
+    def __init__(self, sock: socket.socket, machine: HostData, generations: Sequence[int] = ()) -> None:
         self.sock = sock
         self.machine = machine
+        self.generations = generations
+        """Of the units, by number; 1 where none is given."""
         sock.settimeout(5)
         self.tag = 0
 
@@ -217,7 +219,7 @@ class DataPeer:
         *,
         flags: int = 0,
         unit: int = 0,
-        generation: int = 1,
+        generation: int | None = None,
         payload_crc: int = 0,
         tag: int | None = None,
     ) -> bytes:
@@ -229,13 +231,16 @@ class DataPeer:
             op=op,
             flags=flags,
             unit=unit,
-            generation=generation,
+            generation=self.generation_of(unit) if generation is None else generation,
             lba=lba,
             size_bytes=len(payload) or size,
             tag=self.tag if tag is None else tag,
             payload_crc=payload_crc,
         )
         return bytes(header) + payload
+
+    def generation_of(self, unit: int) -> int:
+        return self.generations[unit] if unit < len(self.generations) else 1
 
     def answer(self) -> tuple[Answer, bytes]:
         """Read the next answer and its data."""

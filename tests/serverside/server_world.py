@@ -72,6 +72,8 @@ class World:
 
     def open_path(self, talking: TalkingHost, path: int = 0) -> DataPeer:
         peer = talking.open_path(self.port1, path)
+        (host1,) = [known for known in self.server.settings.hosts if known.name == "host1"]
+        peer.generations = [record.generation for record in self.server.storage.unit_records(host1)]
         self.stack.callback(peer.close)
         return peer
 

@@ -9,6 +9,7 @@ import signal
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from errno import ESTALE
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -344,10 +345,15 @@ def test_a_v2_host_whose_units_changed_is_told_and_stays(world: World) -> None:
     assert one.next(Notified).kind == Notice.UNITS_CHANGED
     turn(world.loop, lambda: is_over(mine.sock))
     one.dialogue.ask_units()
-    assert [(r.name, r.blocks, r.generation) for r in one.next(Units).units] == [("a", 255, 2), ("z", 512, 1)]
+    units = one.next(Units).units
+    assert [(r.name, r.blocks) for r in units] == [("a", 255), ("z", 512)]
+    assert [r.generation for r in units] != list(mine.generations)
+    assert units[1].generation == mine.generations[1], "z is as it was"
     one.dialogue.ask_fence(0)
     assert one.next(Fenced).path == 0
-    assert world.open_path(one).ask(Op.READ, 254, 512, generation=2)[0].status == 0
+    again = world.open_path(one)
+    assert again.ask(Op.READ, 254, 512, generation=mine.generations[0])[0].status == ESTALE
+    assert again.ask(Op.READ, 254, 512)[0].status == 0
     assert theirs.ask(Op.READ, 0, 512)[0].status == 0
     assert not two.is_over()
 

@@ -31,6 +31,7 @@ def session_of(dialogue: ServerDialogue, *, places: int = 4, version: int = 2) -
         dialogue=dialogue,
         send=lambda: None,
         close_socket=lambda: None,
+        finish_socket=lambda: None,
         began_s=0.0,
     )
 

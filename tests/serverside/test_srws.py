@@ -75,7 +75,8 @@ class World:
         path = self.next_path - 1
         session = self.session
         machine = host_data(2, session=session.number, epoch=session.epoch, path=path, marker=99)
-        return DataPeer(sock, machine), session.srws[path]
+        generations = [record.generation for record in self.storage.unit_records(self.host)]
+        return DataPeer(sock, machine, generations), session.srws[path]
 
     def free(self) -> int:
         return self.srws.free_places(self.host, self.port.key)

@@ -1,0 +1,50 @@
+"""What this machine and this user are: interfaces, ports that may be opened, a name. Read-only."""
+
+import os
+import pwd
+from ipaddress import ip_address
+from pathlib import Path
+
+import psutil
+
+_CAP_NET_BIND_SERVICE = 1 << 10
+"""capabilities(7)."""
+_FIRST_FREE_PORT = 1024
+_PROC = Path("/proc")
+
+
+def addresses_here() -> frozenset[str]:
+    """The numeric addresses of all interfaces of this machine."""
+    found = set()
+    for addresses in psutil.net_if_addrs().values():
+        for address in addresses:
+            try:
+                found.add(str(ip_address(address.address.partition("%")[0])))
+            except ValueError:
+                continue  # a hardware address
+    return frozenset(found)
+
+
+def may_bind(port: int, *, proc: Path = _PROC) -> bool:
+    """May this process open a listening socket on `port` (ip(7), ip_unprivileged_port_start)?"""
+    try:
+        first_free = int((proc / "sys/net/ipv4/ip_unprivileged_port_start").read_text())
+    except (OSError, ValueError):
+        first_free = _FIRST_FREE_PORT
+    return port >= first_free or bool(_capabilities(proc) & _CAP_NET_BIND_SERVICE)
+
+
+def _capabilities(proc: Path) -> int:
+    try:
+        lines = (proc / "self/status").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1], 16) for line in lines if line.startswith("CapEff:")), 0)
+
+
+def user_words() -> str:
+    """The name of the user we run as, or the number of one without a name."""
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())

@@ -1,0 +1,28 @@
+"""Proves: each value of SHOW has its front-end, an unknown one is refused with the list, and folders are made."""
+
+from pathlib import Path
+
+import pytest
+
+from hostside.frontends.nbd import NbdFrontend
+from hostside.frontends.open import FRONTENDS, file_of_loop, open_frontend
+from ipc.loop import Loop
+from tests.hostside.frontends.memory_driver import memory_driver, unit_of
+
+
+def test_the_register(tmp_path: Path) -> None:
+    loop = Loop()
+    driver = memory_driver(loop, unit_of(1 << 20), slots=4)
+    at = tmp_path / "made" / "disk.sock"
+    frontend = open_frontend("socket", loop, driver, at, "unit_1")
+    assert isinstance(frontend, NbdFrontend)
+    assert frontend.client_count == 0
+    frontend.close()
+    assert {"socket", "fuse", "loop"} <= FRONTENDS.keys()
+    with pytest.raises(OSError, match="socket, fuse, loop"):
+        open_frontend("tape", loop, driver, at, "unit_1")
+    loop.close()
+
+
+def test_the_file_below_a_loop_device_lies_hidden_beside_the_link() -> None:
+    assert file_of_loop(Path("/dev/nsu/a"), "unit_1") == Path("/dev/nsu/.a.fuse/unit_1")

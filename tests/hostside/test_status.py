@@ -1,0 +1,101 @@
+"""Proves that what the host process tells is plain JSON, true, and says in words what a person should know."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hostside.host import HostProcess
+from hostside.link import DiskState, ServerLink
+from hostside.settings import DiskSettings, HostRoleSettings, ServerEntry
+from hostside.status import TIMERS, describe_disks, describe_host, describe_link
+from ipc.child import Child
+from protocol import events
+from protocol.records import DataPort, UnitFlag, UnitRecord
+from tests.hostside.agent_rig import make_life, make_wiring
+from tests.hostside.link_world import PORTS, LinkWorld, Puppet
+
+
+@pytest.fixture
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HostProcess]:
+    """A host process of one 0x02 and one 0x01 server, not connected to either."""
+    monkeypatch.setattr("hostside.link.make_wiring", lambda entry: make_wiring(len(entry.disks), entry.connections))
+    entries = [
+        ServerEntry(
+            name, ("127.0.0.1",), 10001, "host1", secret, 2, None,
+            (DiskSettings(f"{name}_disk", 0, "socket", tmp_path / f"{name}.sock"),),
+        )
+        for name, secret in (("new", bytes(32)), ("old", None))
+    ]  # fmt: skip
+    host = HostProcess(make_life(), HostRoleSettings("m1", tmp_path, tuple(entries)))
+    yield host
+    host.control.close()
+    host.loop.close()
+
+
+def test_all_of_it_is_json(host: HostProcess) -> None:
+    told = json.loads(json.dumps(describe_host(host)))
+    assert [server["name"] for server in told["servers"]] == ["new", "old"]
+    assert told["servers"][0]["session"] is None
+    assert [path["state"] for path in told["servers"][0]["paths"]] == ["idle", "idle"]
+    assert told["disks"] == json.loads(json.dumps(describe_disks(host)))["disks"]
+    assert all(float(str(timer["value_s"])) > 0 for timer in TIMERS)
+
+
+def test_a_disk_tells_where_it_is_and_what_it_waits_for(host: HostProcess, tmp_path: Path) -> None:
+    disk = describe_disks(host)["disks"][0]
+    at = tmp_path / "new.sock"
+    assert (disk["at"], disk["uri"]) == (str(at), f"nbd+unix:///new_disk?socket={at}")
+    assert disk["control"] == str(tmp_path / "disk-new_disk.sock")
+    assert (disk["shown"], disk["size_bytes"], disk["trouble"]) == (False, None, "waiting for the server")
+
+
+def test_a_shown_disk_tells_its_size_and_rights(host: HostProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    link = host.links[0]
+    puppet = Puppet("nsu: disk")
+
+    def fork(_: ServerLink, disk: DiskState) -> Child:
+        assert disk.index == 0
+        return puppet
+
+    monkeypatch.setattr(link, "start_disk", fork)
+    link.on_units(events.Units((UnitRecord(0, 1, 2000, UnitFlag.READ_ONLY, bytes(16), "new_disk"),)))
+    disk = describe_disks(host)["disks"][0]
+    assert (disk["shown"], disk["size_bytes"], disk["read_only"], disk["trouble"]) == (False, 1_024_000, True, "")
+    puppet.say_ready()
+    assert describe_disks(host)["disks"][0]["shown"]
+    puppet.die(0)
+    puppet.close()
+
+
+def test_0x01_is_warned_of_as_long_as_it_is_spoken(host: HostProcess) -> None:
+    (warning,) = describe_host(host)["warnings"]
+    assert "SERVER old" in warning
+    assert "0x01" in warning
+
+
+def test_fewer_places_than_connections_are_told(host: HostProcess) -> None:
+    link = host.links[0]
+    link.granted = events.Granted(2, 4, 5, "box1")
+    link.paths.ports = (DataPort("127.0.0.1", 10002, 1),)
+    assert any("1 places" in words for words in describe_host(host)["warnings"])
+    link.paths.ports = PORTS
+    assert not any("places" in words for words in describe_host(host)["warnings"])
+
+
+def test_a_link_at_work_tells_its_paths() -> None:
+    world = LinkWorld(2)
+    world.settle()
+    life = next(iter(world.agents))
+    world.link.wiring.counters.row(0).add("requests", 3)
+    world.link.wiring.write_reason(life[0], "it fell")
+    told = describe_link(world.link)
+    assert (told["version"], told["session"], told["cookie"], told["paths_up"]) == (2, world.sessions, 7, 3)
+    first = told["paths"][0]
+    assert (first["state"], first["incarnation"], first["requests"]) == ("up", 1, 3)
+    assert first["network"] in {f"{port.address}:{port.port}" for port in PORTS}
+    world.agent_dies(life)
+    fallen = describe_link(world.link)["paths"][life[0]]
+    assert (fallen["state"], fallen["reason"], fallen["pid"]) == ("fencing", "it fell", None)
+    world.close()
