@@ -9,9 +9,10 @@ export PYTHON
 .PHONY: help demo test check bench docs clean
 
 help:  ## these lines
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1:\2/p' $(MAKEFILE_LIST) | while IFS=: read -r word does; do \
+		printf '  make %-6s %s\n' "$$word" "$$does"; done
 
-demo:  ## both sides on this machine: copies a file in and out while processes are killed, then stays up
+demo:  ## both sides on this machine, to watch (DEMO_FLAGS=--once: ends)
 	@tools/setup_venv.sh
 	@tools/debian_packages.sh libnbd-bin
 	.venv/bin/nsu demo $(DEMO_FLAGS)

@@ -37,6 +37,7 @@ from hostside.frontends.nbd_protocol.numbers import Command, CommandFlag, Transm
 from ipc.control import ControlError, control_call
 
 STATE_DIR = Path("/var/lib/nsu")
+HANDSHAKE_MOST_S = 10.0
 PIECE_BYTES = 1 << 20
 """Smaller than NBD's 32 MiB, so that a large call keeps all paths busy."""
 WINDOW = 16
@@ -47,7 +48,7 @@ ReadableBuffer = bytes | bytearray | memoryview
 WritableBuffer = bytearray | memoryview
 
 
-def open_disk(name: str = "", *, state_dir: Path = STATE_DIR, at: Path | None = None) -> "Disk":
+def open_disk(name: str = "", *, state_dir: str | Path = STATE_DIR, at: str | Path | None = None) -> "Disk":
     """Open a disk of this host.
 
     Args:
@@ -57,12 +58,13 @@ def open_disk(name: str = "", *, state_dir: Path = STATE_DIR, at: Path | None = 
 
     Raises:
         FileNotFoundError: there is no such disk, or no socket at `at`.
-        ConnectionError: nobody answers: the host role or the disk is not running.
+        ConnectionError: nobody answers: the host role or the disk is not running, or the disk waits for its server.
+        TimeoutError: who answers at the socket is no NBD server.
         OSError: EOPNOTSUPP: the disk is not shown as a socket; open what it is shown as. EACCES: not
         permitted.
 
     """
-    return Disk(_find(name, state_dir) if at is None else at, name)
+    return Disk(_find(name, Path(state_dir)) if at is None else Path(at), name)
 
 
 def _find(name: str, state_dir: Path) -> Path:
@@ -70,13 +72,19 @@ def _find(name: str, state_dir: Path) -> Path:
     try:
         disks: list[dict[str, Any]] = control_call(control, "disks")["disks"]
     except ControlError as error:
-        sentence = f"the host role does not answer: {error}; is `nsu run` running with this STATE?"
+        sentence = (
+            f"the host role does not answer: {error}; is `nsu run` running with this STATE? "
+            f"Another one is named by open_disk(…, state_dir=…)"
+        )
         raise ConnectionRefusedError(errno.ECONNREFUSED, sentence) from error
     for disk in disks:
         if disk["name"] == name:
             if disk["show"] != "socket":
                 sentence = f"the disk {name} is shown as {disk['show']} at {disk['at']}; open that instead"
                 raise OSError(errno.EOPNOTSUPP, sentence)
+            if not disk.get("shown", True):
+                sentence = f"the disk {name} is not there yet: {disk.get('trouble') or 'waiting for the server'}"
+                raise ConnectionRefusedError(errno.ECONNREFUSED, sentence)
             return Path(disk["at"])
     known = ", ".join(sorted(disk["name"] for disk in disks)) or "none"
     raise FileNotFoundError(errno.ENOENT, f"there is no disk {name!r} on this host; there are: {known}")
@@ -197,6 +205,8 @@ class Disk:
 
     def _open(self, name: str) -> Opened:
         handshake = ClientHandshake(name)
+        # Only the handshake has a limit: a request waits as long as the disk does (ON_NO_PATH).
+        self._socket.settimeout(HANDSHAKE_MOST_S)
         try:
             self._socket.connect(os.fspath(self.at))
             while handshake.phase is not Phase.TRANSMISSION:
@@ -205,12 +215,16 @@ class Disk:
                 if not data:
                     raise FrameInDoubtError("it hung up during the handshake")
                 handshake.receive(data)
+        except TimeoutError as error:
+            sentence = f"{self.at} did not greet as an NBD server within {HANDSHAKE_MOST_S:g} s; name the disk's AT"
+            raise TimeoutError(errno.ETIMEDOUT, sentence) from error
         except FrameInDoubtError as error:
             raise ConnectionAbortedError(errno.ECONNABORTED, f"{self.at}: {error}") from error
         except ExportRefusedError as error:
             raise OSError(error.number, f"{self.at}: {error.sentence}") from error
         except OSError as error:
             raise OSError(error.errno, f"the disk at {self.at} cannot be opened: {error.strerror or error}") from error
+        self._socket.settimeout(None)
         return handshake.opened
 
     # Moving

@@ -24,6 +24,13 @@ RECONNECT_FIRST_S = 0.1
 RECONNECT_MOST_S = 1.0
 REFUSED_PAUSE_S = 5.0
 """After a refused login: people are needed, haste is not."""
+EVICTED_FIRST_S = 10.0
+EVICTED_MOST_S = 60.0
+"""Another machine has our login: each time that it takes our session we rest longer (half of this at least)."""
+STEADY_SESSION_S = 120.0
+"""A session that stood for so long was not fought for."""
+CUTS_MOST = 4
+"""0x01: so many shorter sessions, one after the other, that the server ended, are taken for such a fight."""
 PING_EVERY_S = 5.0
 SILENCE_MAX_S = 15.0
 PRIVILEGED_PORTS = range(1023, 511, -1)
@@ -53,6 +60,12 @@ class ConfigClient:
         self.dialogue: HostDialogue | None = None
         self.timer: Timer | None = None
         self.backoff = Backoff(RECONNECT_FIRST_S, RECONNECT_MOST_S, random=random.random)
+        self.evictions = Backoff(EVICTED_FIRST_S, EVICTED_MOST_S, random=random.random)
+        self.evicted = ""
+        """Who took our session, in words; empty when nobody did, or when a later session was steady."""
+        self.cuts = 0
+        self.held_s: float | None = None
+        """Since when the session stands."""
         self.heard_s = 0.0
         self.trouble = "not yet connected"
         """Why there is no session, in words; empty while there is one."""
@@ -112,7 +125,7 @@ class ConfigClient:
             self.lose(f"{self.where()}: {error.strerror}")
             return
         if not data:
-            self.lose(self.why_closed())
+            self.lose(self.why_closed(), pause_s=self.pause_after_cut_s())
             return
         self.heard_s = self.loop.now()
         self.take(data)
@@ -126,7 +139,7 @@ class ConfigClient:
                 if self.dialogue is not dialogue:
                     return  # the event ended this socket
         except LoginRefused as error:
-            self.lose(f"{self.where()} refuses the login: {error}", pause_s=REFUSED_PAUSE_S)
+            self.lose(f"{self.where()}: {error}{self.advice()}", pause_s=REFUSED_PAUSE_S)
         except ProtocolError as error:
             self.lose(f"{self.where()}: {error}", pause_s=REFUSED_PAUSE_S)
         else:
@@ -151,11 +164,13 @@ class ConfigClient:
         """The session stands: from now on only silence ends it."""
         self.trouble = ""
         self.backoff.reset()
-        self.heard_s = self.loop.now()
+        self.held_s = self.heard_s = self.loop.now()
         self.arm(PING_EVERY_S, self.keep_alive)
 
     def keep_alive(self) -> None:
         assert self.dialogue is not None
+        if self.is_steady:
+            self.evicted = ""
         if self.dialogue.version == 2:
             if self.loop.now() - self.heard_s > SILENCE_MAX_S:
                 self.lose(f"{self.where()} was silent for {SILENCE_MAX_S:g} s")
@@ -175,12 +190,38 @@ class ConfigClient:
             self.arm(self.backoff.next() if pause_s is None else pause_s, self.connect)
         self.on_lost(sentence)
 
+    def evict(self, sentence: str) -> None:
+        """The server tells that another machine logged in as we did: coming back at once would only evict that one."""
+        self.evicted = sentence or f"another machine logged in as {self.entry.login}"
+        pause_s = self.pause_evicted_s()
+        self.lose(f"{self.evicted}; this one comes again in {pause_s:.0f} s", pause_s=pause_s)
+
+    def pause_evicted_s(self) -> float:
+        if self.is_steady:
+            self.evictions.reset()
+        return self.evictions.next()
+
+    def pause_after_cut_s(self) -> float | None:
+        """The server closed the socket. 0x01 has no words for an eviction, but it looks like this, again and again."""
+        if self.held_s is None or self.entry.secret is not None:
+            return None
+        self.cuts = 0 if self.is_steady else self.cuts + 1
+        if self.cuts < CUTS_MOST:
+            return None
+        self.evicted = "the NSU ends each session soon: does another machine log in from an ADDRESS of the same HOST?"
+        return self.pause_evicted_s()
+
+    @property
+    def is_steady(self) -> bool:
+        return self.held_s is not None and self.loop.now() - self.held_s >= STEADY_SESSION_S
+
     def disconnect(self) -> None:
         if self.sock is not None:
             self.loop.forget(self.sock)
             self.sock.close()
         self.sock = None
         self.dialogue = None
+        self.held_s = None
 
     def close(self) -> None:
         """End for good."""
@@ -197,6 +238,15 @@ class ConfigClient:
                 f"source port below 1024 (run the host role as root, or with CAP_NET_BIND_SERVICE)"
             )
         return f"{self.where()} closed the configuration socket"
+
+    def advice(self) -> str:
+        """Say where to look when a login is refused."""
+        if self.entry.secret is None:
+            return ""
+        return (
+            f" Both machines must say the same: here LOGIN ({self.entry.login}) and SECRET_FILE of SERVER "
+            f"{self.entry.name}, there a HOST of that name and its SECRET_FILE."
+        )
 
     def where(self) -> str:
         return f"{self.address}:{self.entry.config_port}"

@@ -4,8 +4,8 @@ A thin edge around two machines. Each turn of the loop: take in what clients and
 then send each path all its commands in one write and each client all its answers in one send.
 """
 
-import sys
 import time
+from errno import EACCES, EPERM
 from pathlib import Path
 
 from hostside.driver.driver import HostDriver
@@ -119,11 +119,22 @@ def run_disk(
     entry: ServerEntry,
     control_at: Path,
 ) -> int:
-    """Live as the process of disk `index`. What keeps it from being shown is said in a sentence, and tried again."""
+    """Live as the process of disk `index`. What keeps it from being shown is left to the host process."""
     try:
         process = DiskProcess(life, wiring, index, unit, settings, entry, control_at)
     except (OSError, ControlError) as error:
-        why = getattr(error, "strerror", None) or error
-        print(f"nsu: disk {settings.name} can't be shown at {settings.at}: {why}", file=sys.stderr)
+        wiring.write_reason(wiring.disk_row(index), f"it can't be shown at {settings.at}: {why_not(error)}")
         return Exit.FAILED
     return process.run()
+
+
+def why_not(error: OSError | ControlError) -> str:
+    """Give the reason in words, and for the commonest one what to do."""
+    if not isinstance(error, OSError):
+        return str(error)
+    why = error.strerror or str(error)
+    if error.filename is not None:
+        why = f"{error.filename}: {why}"
+    if error.errno in (EACCES, EPERM):
+        why += "; run the host role as root, or name with AT a place where its user may write"
+    return why

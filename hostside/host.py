@@ -4,10 +4,10 @@ It has no threads, because it forks. Signals are enqueued and acted on in the on
 silent ones are killed.
 """
 
-import sys
 import time
 from pathlib import Path
 
+from hostside.disk import DRAIN_MOST_S as DISK_DRAIN_MOST_S
 from hostside.disk import run_disk
 from hostside.link import DiskState, ServerLink
 from hostside.settings import HostRoleSettings
@@ -16,12 +16,15 @@ from ipc.child import Child, Life, fork_child
 from ipc.control import ControlServer
 from ipc.exits import Exit
 from ipc.loop import Loop
+from ipc.say import say, say_held
 
 SIGTERM, SIGCHLD, SIGHUP = 15, 17, 1
 LOOK_EVERY_S = 1.0
 SILENT_MOST_S = 30.0
 """A disk or agent that has not beaten for this long is killed; its paths are then buried in order."""
 DRAIN_MOST_S = 12.0
+DRAIN_TOLD_S = 0.5
+"""A drain that takes longer than this is told of."""
 
 
 class HostProcess:
@@ -65,9 +68,11 @@ class HostProcess:
         now_s = time.monotonic()
         for link in self.links:
             for child in link.children():
-                if child.silent_s(now_s) > SILENT_MOST_S:
-                    print(f"{child.title} was silent for {SILENT_MOST_S:g} s: killed", file=sys.stderr)
-                    child.signal(9)
+                if child not in link.killed and child.silent_s(now_s) > SILENT_MOST_S:
+                    why = f"it was silent for {SILENT_MOST_S:g} s, and killed"
+                    say(f"nsu: host: {child.title.removeprefix('nsu: ')}: {why}")
+                    link.kill(child, why)
+        say_held()
         self.loop.call_later(LOOK_EVERY_S, self.look)
 
     def reap(self) -> None:
@@ -107,7 +112,13 @@ class HostProcess:
                 if disk.child is not None:
                     disk.child.signal(SIGTERM)
         self.loop.call_later(DRAIN_MOST_S, self.loop.stop)
+        self.loop.call_later(DRAIN_TOLD_S, self.tell_drain)
         self.stop_on()
+
+    def tell_drain(self) -> None:
+        """Whoever pressed Control-C waits by now."""
+        busy = ", ".join(disk.settings.name for link in self.links for disk in link.disks if disk.child is not None)
+        say(f"nsu: host: draining: what is in flight is being finished, {DISK_DRAIN_MOST_S:g} s at most: {busy}")
 
     def stop_on(self) -> None:
         if all(disk.child is None for link in self.links for disk in link.disks):

@@ -23,6 +23,7 @@ from ipc.child import Child, fork_child
 from ipc.exits import Exit, describe_exit
 from ipc.loop import Loop, Timer
 from ipc.packets import QueueFull
+from ipc.say import say
 from protocol import events
 from protocol.events import Event
 from protocol.records import UnitFlag, UnitRecord
@@ -35,6 +36,7 @@ STEADY_DISK_S = 30.0
 """A disk process that lived for this long starts its rests anew."""
 V1_BLOCKS_MAX = 1 << 32
 """Appendix C, zn_lba_hi "not yet used": 0x01 can name no block from 2 TiB on."""
+REASONS_TOLD_MAX = 16
 ENXIO = 6
 
 
@@ -50,6 +52,11 @@ class DiskState:
     present: bool = False
     """The server has the unit, as far as we have been told."""
     trouble: str = "waiting for the server"
+    """What the server does not give, in words."""
+    failure: str = ""
+    """Why its last process ended or could not be started, in words; of interest until a new one is ready."""
+    told: str = ""
+    """The failure that was said last: what fails all the time in one way is said once."""
     child: Child | None = None
     backoff: Backoff = field(default_factory=lambda: Backoff(0.2, 10.0, random=random.random))
     start_not_before_s: float = 0.0
@@ -75,6 +82,12 @@ class ServerLink:
         )
         self.disks = [DiskState(settings, index) for index, settings in enumerate(entry.disks)]
         self.agents: dict[int, Child] = {}
+        self.killed: dict[Child, str] = {}
+        """Children that we have killed and not yet reaped, and why."""
+        self.told: set[str] = set()
+        """What has been said of why there is no session."""
+        self.has_path = False
+        self.no_path_since_s: float | None = None
         self.granted: events.Granted | None = None
         self.nsu_name = ""
         self.cookie: int | None = None
@@ -110,6 +123,8 @@ class ServerLink:
             if path.state in (PathState.IDLE, PathState.DYING, PathState.ORPHANED):
                 self.paths.move(path, PathEvent.SESSION_GRANTED, now_s)
         self.sessions += 1
+        self.told.clear()
+        say(f"nsu: host: logged in to {self.entry.name} at {self.client.where()} (version 0x{event.version:02x})")
         dialogue.ask_starttime()  # Appendix D (6)
         if event.version == 1:
             dialogue.ask_capacities()  # (8)
@@ -157,7 +172,7 @@ class ServerLink:
         unit = unit_info(disk.settings.name, record, self.version)
         known, knew = (record.number, record.uuid), (disk.unit and disk.unit.number, disk.uuid)
         if disk.child is not None and known != knew:
-            disk.child.signal(9)
+            self.kill(disk.child, "its partition was exchanged for another")
         elif disk.unit != unit or not disk.present:
             self.report(
                 disk.index, Report.UNIT, value=unit.blocks, spare=unit.generation, credits=int(unit.flags)
@@ -165,8 +180,7 @@ class ServerLink:
         disk.unit = unit
         disk.uuid = record.uuid
         disk.present = True
-        if disk.start_not_before_s != float("inf"):
-            disk.trouble = ""
+        disk.trouble = ""
 
     def on_dataports(self, event: events.DataPorts) -> None:
         self.paths.ports = event.ports
@@ -193,6 +207,9 @@ class ServerLink:
 
     def on_notified(self, event: events.Notified) -> None:
         """A change need not cut anyone off: ask again for what changed."""
+        if event.kind is events.Notice.EVICTED:
+            self.client.evict(event.sentence)
+            return
         dialogue = self.client.dialogue
         assert dialogue is not None
         if event.kind in (events.Notice.UNITS_CHANGED, events.Notice.PORTS_CHANGED):
@@ -214,9 +231,9 @@ class ServerLink:
 
     def on_lost(self, sentence: str) -> None:
         """The configuration socket is gone, and with it, on the server, all data sockets of this host (note 2)."""
-        del sentence  # the client keeps it, for `nsu status`
         had_session = self.granted is not None
         self.granted = None
+        self.tell_no_session(sentence, had_session=had_session)
         if not had_session:
             return
         now_s = self.loop.now()
@@ -224,9 +241,19 @@ class ServerLink:
             if path.state is PathState.FENCED_DYING:
                 continue
             if path.state in (PathState.STARTING, PathState.UP):
-                self.agents[path.number].signal(9)
+                self.kill(self.agents[path.number], "its session ended")
             if path.state is not PathState.IDLE:
                 self.paths.move(path, PathEvent.SESSION_LOST, now_s)
+        self.tell_paths()
+
+    def tell_no_session(self, sentence: str, *, had_session: bool) -> None:
+        """Say why there is none, each reason once, though it is tried again every second."""
+        if self.stopping or sentence in self.told:
+            return
+        if len(self.told) < REASONS_TOLD_MAX:
+            self.told.add(sentence)
+        what = f"the session with {self.entry.name} has ended" if had_session else f"no session with {self.entry.name}"
+        say(f"nsu: host: {what}: {sentence}", about=f"session {self.entry.name}")
 
     # -- paths ---------------------------------------------------------------------------------------------------
 
@@ -300,6 +327,7 @@ class ServerLink:
         known = self.agents.get(path.number) is child and PathEvent.READY in NEXT[path.state]
         if child.is_ready and known:
             self.paths.move(path, PathEvent.READY, self.loop.now())
+            self.tell_paths()
 
     def reap(self) -> None:
         """Bury agents that have ended."""
@@ -309,7 +337,7 @@ class ServerLink:
                 self.agent_ready(self.paths.paths[number], child)  # it may have said so and died at once
                 child.close()
                 del self.agents[number]
-                self.agent_exited(self.paths.paths[number], status)
+                self.agent_exited(self.paths.paths[number], child, status)
         for disk in self.disks:
             if disk.child is not None:
                 status = disk.child.poll()
@@ -317,9 +345,19 @@ class ServerLink:
                     self.disk_exited(disk, status)
         self.start_disks()
 
-    def agent_exited(self, path: Path, status: int) -> None:
-        self.path_ended(path, self.wiring.read_reason(path.number) or _words(status))
+    def agent_exited(self, path: Path, child: Child, status: int) -> None:
+        last_words, why_killed = self.wiring.read_reason(path.number), self.killed.pop(child, "")
+        if not (last_words or why_killed or self.stopping):
+            what = f"the agent of path {path.number} to {self.entry.name} (pid {child.pid})"
+            say(f"nsu: host: {what}: {describe_exit(status)}; the path is opened again")
+        self.path_ended(path, last_words or why_killed or f"its agent ended: {describe_exit(status)}")
         self.open_paths()
+
+    def kill(self, child: Child, why: str) -> None:
+        """End a process of ours; `why` is then told instead of the signal."""
+        if child.poll() is None and child not in self.killed:
+            self.killed[child] = why
+            child.signal(9)
 
     def path_ended(self, path: Path, reason: str) -> None:
         """There is no agent any more; one that we did not kill ourselves has failed, and rests."""
@@ -331,6 +369,7 @@ class ServerLink:
         self.paths.move(path, PathEvent.EXITED, now_s)
         if failed:
             self.paths.rest(path, now_s)
+        self.tell_paths()
         if path.state is PathState.FENCING:
             self.fence(path, may_hold=was_up)
 
@@ -349,6 +388,22 @@ class ServerLink:
         else:
             self.client.lose(f"path {path.number} was lost ({path.reason}); 0x01 can only be fenced by a new session")
 
+    def tell_paths(self) -> None:
+        """Say when the last path has gone, and when there is one again."""
+        has_path = self.paths.up_count > 0
+        if has_path == self.has_path or self.stopping:
+            return
+        self.has_path, now_s, name = has_path, self.loop.now(), self.entry.name
+        if not has_path:
+            self.no_path_since_s = now_s
+            limit_s = self.entry.fail_after_s
+            then = "requests wait for one" if limit_s is None else f"requests fail when that lasts {limit_s:g} s"
+            say(f"nsu: host: all paths to {name} are down: {then}")
+        else:
+            since_s = self.no_path_since_s
+            pause = "" if since_s is None else f" again, after {now_s - since_s:.1f} s without one"
+            say(f"nsu: host: a path to {name} is up{pause}", about=f"path {name}")
+
     # -- disks ---------------------------------------------------------------------------------------------------
 
     def start_disks(self) -> None:
@@ -359,9 +414,9 @@ class ServerLink:
             buried = disk.died_in_session < self.sessions and not self.paths.unburied
             if wanted and (buried or disk.died_in_session < 0) and now_s >= disk.start_not_before_s:
                 self.tidy_reports(disk)
+                self.wiring.write_reason(self.wiring.disk_row(disk.index), "")
                 try:
                     disk.child = self.start_disk(self, disk)
-                    disk.trouble = ""
                 except OSError as error:  # no process or no descriptor is left
                     self.rest_disk(disk, f"its process can't be forked: {error.strerror}")
 
@@ -376,21 +431,32 @@ class ServerLink:
         may_have_given = child.is_ready
         child.close()
         disk.child = None
+        why = self.killed.pop(child, "") or describe_exit(status)
         if self.stopping:
             return
+        if may_have_given:
+            disk.told = ""
         if self.loop.now() - child.started_s >= STEADY_DISK_S:
             disk.backoff.reset()
         if status in (Exit.NEVER_AGAIN, Exit.MISUSE):
-            disk.trouble = "its process can't work here and is not started again: the log says why"
+            self.disk_failed(disk, "its process can't work here and is not started again: the log says why")
             disk.start_not_before_s = float("inf")
+        elif last_words := self.wiring.read_reason(self.wiring.disk_row(disk.index)):
+            self.rest_disk(disk, f"{last_words}; it is tried again")
         else:
-            self.rest_disk(disk, f"its process died and is started again: {describe_exit(status)}")
+            self.rest_disk(disk, f"its process (pid {child.pid}) died and is started again: {why}")
         if may_have_given:
             disk.died_in_session = self.sessions
             self.client.lose(f"the process of disk {disk.settings.name} died; its paths are fenced by a new session")
 
-    def rest_disk(self, disk: DiskState, trouble: str) -> None:
-        disk.trouble = trouble
+    def disk_failed(self, disk: DiskState, failure: str) -> None:
+        disk.failure = failure
+        if failure != disk.told:
+            disk.told = failure
+            say(f"nsu: host: disk {disk.settings.name}: {failure}", about=f"disk {disk.settings.name}")
+
+    def rest_disk(self, disk: DiskState, failure: str) -> None:
+        self.disk_failed(disk, failure)
         pause_s = disk.backoff.next()
         disk.start_not_before_s = self.loop.now() + pause_s
         self.loop.call_later(pause_s, self.start_disks)
@@ -448,7 +514,7 @@ class ServerLink:
         try:
             self.wiring.disks[disk].reports.put_many(packet)
         except QueueFull:
-            child.signal(9)
+            self.kill(child, "it did not read its reports")
 
     # -- ending --------------------------------------------------------------------------------------------------
 
@@ -501,7 +567,3 @@ def _split(packets: bytes) -> list[bytes]:
 
 def _at(records: Sequence[UnitRecord], number: int) -> UnitRecord | None:
     return records[number] if 0 <= number < len(records) else None
-
-
-def _words(status: int) -> str:
-    return f"its agent was killed by signal {-status}" if status < 0 else f"its agent ended with {status}"

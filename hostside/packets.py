@@ -36,7 +36,10 @@ class Report(IntEnum):
     DONE = 1
     """`tag` has ended with `status`."""
     AVAILABLE = 2
-    """Message 1H of Figure 5, "if you have work to do, give it to me": this path takes `credits` commands at once."""
+    """Message 1H of Figure 5, "if you have work to do, give it to me": this path takes `credits` commands at once.
+
+    0 credits: this incarnation's agent is dead and reaped; its last word before LOST.
+    """
     LOST = 3
     """`path` at `incarnation` is fenced: nothing of it can still be applied, nor write into a slot."""
     UNIT = 4

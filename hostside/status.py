@@ -63,28 +63,33 @@ def describe_disks(host: "HostProcess") -> dict[str, Any]:
 
 def describe_disk(host: "HostProcess", link: ServerLink, disk: DiskState) -> dict[str, Any]:
     unit = disk.unit
+    is_shown = bool(disk.child and disk.child.is_ready)
     return {
         "name": disk.settings.name,
         "server": link.entry.name,
         "show": disk.settings.show,
         "at": str(disk.settings.at),
-        "uri": f"nbd+unix:///{disk.settings.name}?socket={disk.settings.at}",
+        "uri": f"nbd+unix:///{disk.settings.name}?socket={disk.settings.at}" if disk.settings.show == "socket" else None,
         "control": str(host.disk_control(disk.settings.name)),
         "pid": disk.child.pid if disk.child else None,
-        "shown": bool(disk.child and disk.child.is_ready),
+        "shown": is_shown,
         "size_bytes": unit.blocks * 512 if unit else None,
         "read_only": bool(unit.flags & UnitFlag.READ_ONLY) if unit else None,
-        "trouble": disk.trouble,
+        "trouble": disk.trouble or ("" if is_shown else disk.failure),
     }
 
 
 def warnings(link: ServerLink) -> list[str]:
-    """Give what a person should know, in plain words."""
+    """Give what a person should know, in plain words; where `nsu check` says the same, in the same words."""
     found = []
     if link.version == 1:
         found.append(
             f"SERVER {link.entry.name} has no SECRET_FILE: it speaks version 0x01, which is not protected: "
             f"anybody on the network can read and change what travels"
+        )
+    if link.client.evicted:
+        found.append(
+            f"SERVER {link.entry.name}: {link.client.evicted}; each machine needs a HOST of its own there"
         )
     places = sum(port.connections_max for port in link.paths.ports)
     if link.granted is not None and 0 < places < link.entry.connections:

@@ -35,7 +35,7 @@ QUEUE_BYTES = 128 << 10
 No more, because the kernel gives all pipes of an unprivileged user 64 MiB together.
 """
 PATH_COUNTERS = ("requests", "errors", "read_bytes", "written_bytes")
-REASON_BYTES = 240
+REASON_BYTES = 512
 
 
 @dataclass(slots=True)
@@ -62,7 +62,7 @@ class Wiring:
     counters: CounterTable
     """One row per path."""
     reasons: BufferPool
-    """One slot per path: why its agent ended, in words."""
+    """Why a process ended, in words. Slots: the paths' agents, then the disks, as in `hearts`."""
     hearts: CounterTable
     """Rows: the paths, then the disks."""
     paths: int = field(default=0)
@@ -72,12 +72,16 @@ class Wiring:
         kept = [fd for disk in self.disks for fd in disk.descriptors()]
         return kept + [fd for queue in self.commands for fd in queue.descriptors()]
 
-    def write_reason(self, path: int, sentence: str) -> None:
+    def write_reason(self, row: int, sentence: str) -> None:
         words = sentence.encode()[:REASON_BYTES].ljust(REASON_BYTES, b"\0")
-        self.reasons.view(path, REASON_BYTES)[:] = words
+        self.reasons.view(row, REASON_BYTES)[:] = words
 
-    def read_reason(self, path: int) -> str:
-        return bytes(self.reasons.view(path, REASON_BYTES)).rstrip(b"\0").decode(errors="replace")
+    def read_reason(self, row: int) -> str:
+        return bytes(self.reasons.view(row, REASON_BYTES)).rstrip(b"\0").decode(errors="ignore")
+
+    def disk_row(self, disk: int) -> int:
+        """Give the row of a disk's process in `hearts` and `reasons`."""
+        return self.paths + disk
 
 
 def make_wiring(entry: ServerEntry) -> Wiring:
@@ -88,7 +92,11 @@ def make_wiring(entry: ServerEntry) -> Wiring:
         disks=disks,
         commands=[PacketQueue(PACKET_BYTES, pipe_bytes=QUEUE_BYTES) for _ in range(paths)],
         counters=CounterTable(paths, PATH_COUNTERS),
-        reasons=BufferPool(paths, 256, holders={"the last words of each path's agent": paths}),
+        reasons=BufferPool(
+            paths + len(disks),
+            REASON_BYTES,
+            holders={"the last words of each path's agent": paths, "and of each disk's process": len(disks)},
+        ),
         hearts=CounterTable(paths + len(disks), ("beat",)),
         paths=paths,
     )

@@ -6,19 +6,24 @@ Exit status: 0 good, 1 failed, 2 wrong use. `--json` wherever a person would scr
 import json
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import click
 from rich.console import Console
 
 from ipc.control import ControlError
 from ipc.exits import Exit
+from ipc.say import voice
 from nsu import __version__
 from nsu.conf.errors import ConfErrors
-from nsu.conf.load import Loaded, load_file
+from nsu.conf.here import Here, look_here
+from nsu.conf.load import Loaded, load_text, read_text, state_dir_of
 from nsu.demo import run_demo
 from nsu.gather import gather
 from nsu.ladder import NotFollowedError, follow, ladder
-from nsu.roles import mains, stamp
+from nsu.last_words import LastWords
+from nsu.roles import HostWatch, mains, stamp
+from nsu.say import columns_of, say, wrapped
 from nsu.show import show_status
 from nsu.supervisor import StateUnusableError, Supervisor
 
@@ -37,51 +42,75 @@ conf_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
+class ConfCommand(click.Command):
+    """A verb that takes the file by -c, and says so to whoever gives it without."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse as click does."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            if "unexpected extra argument" not in error.message:
+                raise
+            raise click.UsageError(f"{error.message}. A file is named by -c FILE.", ctx) from error
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="nsu")
 def main() -> None:
     """NSU: network block storage over many TCP sockets."""
 
 
-@main.command()
+@main.command(cls=ConfCommand)
 @conf_option
 def run(conf_path: Path) -> None:
     """Run the supervisor, in the foreground.
 
-    It runs whatever roles FILE gives this machine, until Control-C or SIGTERM. SIGHUP: look at FILE again now.
+    It runs whatever roles FILE gives this machine, until Control-C or SIGTERM. SIGHUP: look at FILE again now. The
+    server role follows changes of FILE; SERVER and MACHINE blocks take effect at the next start.
     """
     seen = stamp(conf_path)
-    loaded = load_or_exit(conf_path)
-    for warning in loaded.warnings:
-        click.echo(f"nsu: warning: {warning}", err=True)
-    roles = mains(conf_path, loaded, seen)
+    loaded, here = load_here_or_exit(conf_path)
+    for warning in (*loaded.warnings, *here.warnings):
+        say(f"nsu: warning: {warning}")
+    for obstacle in here.obstacles:
+        if obstacle.key != "STATE":  # that ends it, with a sentence of its own
+            say(f"nsu: {obstacle}")
+    voice.write = say  # of every process that is forked from here: wrapped at a terminal
+    words = LastWords(("server", "host"))
+    roles = mains(conf_path, loaded, seen, words)
     if not roles:
-        click.echo(f"nsu: {conf_path} gives this machine no role: add NSU and HOST blocks, or SERVER blocks", err=True)
-        sys.exit(Exit.FAILED)
-    machine = loaded.machine
+        fail(f"{conf_path} gives this machine no role: add NSU and HOST blocks, or SERVER blocks")
+    machine, watch = loaded.machine, HostWatch(conf_path, loaded, seen)
     try:
-        supervisor = Supervisor(machine.name, machine.state_dir, roles, loaded.warnings)
+        supervisor = Supervisor(
+            machine.name, machine.state_dir, roles, loaded.warnings, words=words, later_warnings=watch.warnings
+        )
     except StateUnusableError as error:
-        click.echo(f"nsu: {error}", err=True)
-        sys.exit(Exit.FAILED)
+        fail(str(error))
     sys.exit(supervisor.run())
 
 
-@main.command()
+@main.command(cls=ConfCommand)
 @conf_option
 def check(conf_path: Path) -> None:
     """Say whether FILE is good.
 
-    Prints every error, with its line, what is wrong and what would be right. Nothing is changed or started.
+    Prints every error, with its line, what is wrong and what would be right; also what this machine lacks for it, and
+    this user may not: ask as the user who runs it. Nothing is changed or started.
     """
-    loaded = load_or_exit(conf_path)
-    for warning in loaded.warnings:
-        click.echo(f"warning: {warning}")
+    loaded, here = load_here_or_exit(conf_path)
+    for obstacle in here.obstacles:
+        say(str(obstacle))
+    if here.obstacles:
+        fail(f"{conf_path} is well written, but cannot be run here and now as it is")
+    for warning in (*loaded.warnings, *here.warnings):
+        click.echo(wrapped(f"warning: {warning}", columns_of(sys.stdout)))
     roles = [name for name, role in (("server", loaded.server), ("host", loaded.host)) if role is not None]
     click.echo(f"{conf_path} is good: machine {loaded.machine.name}, {' and '.join(roles) or 'no role'}")
 
 
-@main.command()
+@main.command(cls=ConfCommand)
 @conf_option
 @json_option
 def status(conf_path: Path, as_json: bool) -> None:
@@ -93,7 +122,7 @@ def status(conf_path: Path, as_json: bool) -> None:
         show_status(Console(), found)
 
 
-@main.command()
+@main.command(cls=ConfCommand)
 @click.argument("disk")
 @click.option("--op", type=click.Choice(["read", "write"]), default="read", show_default=True, help="What to follow.")
 @click.option(
@@ -112,18 +141,12 @@ def trace(disk: str, op: str, timeout_s: float, conf_path: Path, as_json: bool) 
     Prints messages 1H-7H and 1S-6S with times. A read is made when nobody else reads; a write is never made, only
     waited for.
     """
-    loaded = load_or_exit(conf_path)
-    if loaded.host is None:
-        click.echo(f"nsu: {conf_path} has no SERVER block, so this machine has no disks to trace", err=True)
-        sys.exit(Exit.FAILED)
     try:
-        found = follow(loaded.machine.state_dir, disk, op, timeout_s)
+        found = follow(running_state_or_exit(conf_path, needs_disks=True), disk, op, timeout_s)
     except NotFollowedError as error:
-        click.echo(f"nsu: {error}", err=True)
-        sys.exit(Exit.FAILED)
+        fail(str(error))
     except ControlError as error:
-        click.echo(f"nsu: {unanswered(error, conf_path)}", err=True)
-        sys.exit(Exit.FAILED)
+        fail(unanswered(error, conf_path))
     if as_json:
         click.echo(json.dumps(found, indent=1))
     else:
@@ -141,23 +164,45 @@ def demo(once: bool) -> None:
     sys.exit(run_demo(once=once))
 
 
-def load_or_exit(conf_path: Path) -> Loaded:
-    """Load nsu.conf, or print all that is wrong with it and exit with 1."""
+def load_here_or_exit(conf_path: Path) -> tuple[Loaded, Here]:
+    """Load nsu.conf and look around, or print all that is wrong with it and exit with 1."""
     try:
-        return load_file(conf_path)
+        text = read_text(conf_path)
+        return load_text(text, conf_path), look_here(text, conf_path)
     except ConfErrors as errors:
-        click.echo(str(errors), err=True)
+        say(str(errors))
         sys.exit(Exit.FAILED)
+
+
+def running_state_or_exit(conf_path: Path, *, needs_disks: bool = False) -> Path:
+    """Give STATE, where those who run are asked. A file that has become bad is no reason not to ask them."""
+    try:
+        text = read_text(conf_path)
+    except ConfErrors as errors:
+        say(str(errors))
+        sys.exit(Exit.FAILED)
+    try:
+        loaded = load_text(text, conf_path, resolve=lambda _: ())
+    except ConfErrors:
+        say(f"nsu: warning: {conf_path} is not good now; who runs, runs by what it said before. See: nsu check")
+        return state_dir_of(text)
+    if needs_disks and loaded.host is None:
+        fail(f"{conf_path} has no SERVER block, so this machine has no disks to trace")
+    return loaded.machine.state_dir
 
 
 def gather_or_exit(conf_path: Path) -> dict[str, object]:
     """Ask the running processes, or say that none runs and exit with 1."""
-    state_dir = load_or_exit(conf_path).machine.state_dir
     try:
-        return gather(state_dir)
+        return gather(running_state_or_exit(conf_path))
     except ControlError as error:
-        click.echo(f"nsu: {unanswered(error, conf_path)}", err=True)
-        sys.exit(Exit.FAILED)
+        fail(unanswered(error, conf_path))
+
+
+def fail(sentence: str) -> NoReturn:
+    """Say what is wrong, and exit with 1."""
+    say(f"nsu: {sentence}")
+    sys.exit(Exit.FAILED)
 
 
 def unanswered(error: ControlError, conf_path: Path) -> str:

@@ -2,14 +2,16 @@
 
 Guarantees: it needs no root and nothing prepared; what it cannot have it says before it begins. `close` leaves no
 process and no file. Should we be killed before `close`, the kernel ends the supervisor, and it its children; only the
-folder is left then.
+folder is left then, and the next demo of the same user sweeps it away.
 """
 
+import fcntl
 import os
 import secrets
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import tempfile
@@ -36,6 +38,9 @@ NETWORKS = ("127.0.0.1", "127.0.0.2")
 PORT_TRIES = 1000
 SOCKET_PATH_BYTES_MAX = 107
 LONGEST_SOCKET = "state/disk-unit_1.sock"
+FOLDER_PREFIX = "nsu-demo-"
+YOUNG_S = 60.0
+"""A folder whose lock nobody holds may be one that is being made; after so long it is not."""
 
 CONF = """\
 # Made by `nsu demo`: both roles on one machine, over two loopback networks.
@@ -97,11 +102,13 @@ class DemoMachine:
         self.disk_at = folder / "unit_1.sock"
         self.read_only_at = folder / "unit_2.sock"
         self.supervisor: subprocess.Popen[bytes] | None = None
+        self.lock: int | None = None
 
     # -- life ----------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Write nsu.conf and run the supervisor, just as a person would; return once all is up."""
+        self.lock = try_lock(self.folder)
         self.write_conf()
         with open(self.log, "wb") as log:
             command = [sys.executable, "-m", "nsu", "run", "-c", str(self.conf)]
@@ -122,6 +129,9 @@ class DemoMachine:
         self.stop()
         psutil.wait_procs(family, timeout=5)
         shutil.rmtree(self.folder)
+        if self.lock is not None:
+            os.close(self.lock)
+            self.lock = None
 
     def stop(self) -> None:
         if self.supervisor is None or self.supervisor.poll() is not None:
@@ -217,15 +227,43 @@ def make_folder() -> Path:
     """Make the demo's folder, where there is room and its sockets' names are short enough; else raise DemoError."""
     try:
         parent = Path(tempfile.gettempdir())
-        longest = len(os.fsencode(parent / "nsu-demo-12345678" / LONGEST_SOCKET))
+        longest = len(os.fsencode(parent / f"{FOLDER_PREFIX}12345678" / LONGEST_SOCKET))
         free_mib = shutil.disk_usage(parent).free // MIB
         if longest > SOCKET_PATH_BYTES_MAX:
             raise DemoError(f"{parent} is too long a name for Unix sockets in it; try: TMPDIR=/tmp nsu demo")
         if free_mib < ROOM_MIB:
             raise DemoError(f"{parent} has {free_mib} MiB left and the demo needs {ROOM_MIB}; name another by TMPDIR")
-        return Path(tempfile.mkdtemp(prefix="nsu-demo-"))
+        sweep(parent)
+        return Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX))
     except OSError as error:
         raise DemoError(f"there is no folder for temporary files: {error}; name one by TMPDIR") from error
+
+
+def sweep(parent: Path) -> None:
+    """Remove what killed demos of this user have left: folders whose lock nobody holds."""
+    for folder in parent.glob(f"{FOLDER_PREFIX}*"):
+        with suppress(OSError):  # it went meanwhile, or is another's
+            status = folder.lstat()
+            is_ours = stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid()
+            if not is_ours or time.time() - status.st_mtime < YOUNG_S:
+                continue
+            locks = [try_lock(folder), try_lock(folder / "state") if (folder / "state").is_dir() else -1]
+            if None not in locks:
+                shutil.rmtree(folder, ignore_errors=True)
+            for lock in locks:
+                if lock is not None and lock >= 0:
+                    os.close(lock)
+
+
+def try_lock(folder: Path) -> int | None:
+    """Lock the folder, as its supervisor locks STATE; None when somebody else has."""
+    lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        return None
+    return lock
 
 
 def free_ports(count: int) -> list[int]:

@@ -69,7 +69,8 @@ def follow(state_dir: Path, disk: str, op: str, timeout_s: float) -> dict[str, A
     if disk not in known:
         raise NotFollowedError(f"there is no disk {disk}; this machine has: {', '.join(known) or 'none'}")
     if not known[disk]["shown"]:
-        raise NotFollowedError(f"disk {disk} is not shown yet: {known[disk]['trouble']}")
+        raise NotFollowedError(f"disk {disk} is not shown yet: {known[disk]['trouble'] or 'waiting for the server'}")
+    check_paths(state_dir, known[disk]["server"])
     followed = Event()
     if op == "read":
         Thread(target=probe, args=(Path(known[disk]["at"]), followed), daemon=True).start()
@@ -81,6 +82,14 @@ def follow(state_dir: Path, disk: str, op: str, timeout_s: float) -> dict[str, A
         raise
     finally:
         followed.set()
+
+
+def check_paths(state_dir: Path, name: str) -> None:
+    """Raise NotFollowedError when no path to the disk's server is up: nothing can pass."""
+    for server in control_call(state_dir / "host.sock", "status")["servers"]:
+        if server["name"] == name and not server["paths_up"]:
+            why = f": {server['trouble']}" if server["trouble"] else ""
+            raise NotFollowedError(f"no path to {name} is up now, so there is nothing to follow{why}")
 
 
 def probe(at: Path, followed: Event) -> None:

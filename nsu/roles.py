@@ -7,16 +7,19 @@ one's place would read as zeros.
 """
 
 import os
-import sys
 from collections.abc import Callable
-from errno import EADDRINUSE, EBUSY
+from errno import EACCES, EADDRINUSE, EADDRNOTAVAIL, EBUSY
 from pathlib import Path
 
 from hostside.host import run_host
+from hostside.settings import HostRoleSettings, ServerEntry
 from ipc.child import Life
+from ipc.control import ControlError
 from ipc.exits import Exit
 from nsu.conf.errors import ConfErrors
 from nsu.conf.load import Loaded, load_file
+from nsu.last_words import LastWords
+from nsu.say import say
 from serverside.drives.base import DriveError
 from serverside.errors import SettingsError, StateError
 from serverside.server import run_server
@@ -29,31 +32,57 @@ PASSING = frozenset({EADDRINUSE, EBUSY})
 """Errors at a start that pass by themselves: a killed predecessor's processes may still hold a port or a drive."""
 
 
-def mains(conf_path: Path, loaded: Loaded, seen: Stamp | None) -> dict[str, Main]:
-    """Give the main of each role's process, by role. `seen`: the file's stamp from before it was loaded."""
+HINTS = {
+    EADDRNOTAVAIL: "; no network interface of this machine has that address: see `ip address`",
+    EACCES: "; a port below 1024 needs root or CAP_NET_BIND_SERVICE",
+}
+"""What a person does about a port that can't be opened."""
+
+
+def mains(conf_path: Path, loaded: Loaded, seen: Stamp | None, words: LastWords) -> dict[str, Main]:
+    """Give the main of each role's process, by role. `seen`: the file's stamp from before it was loaded.
+
+    Why a role ends, it leaves in `words`.
+    """
     found: dict[str, Main] = {}
     server, host = loaded.server, loaded.host
     if server is not None:
         watch = ConfWatch(conf_path, server, seen)
-        found["server"] = lambda life: start_server(life, watch)
+        found["server"] = lambda life: start_server(life, watch, words)
     if host is not None:
-        found["host"] = lambda life: run_host(life, host)
+        found["host"] = lambda life: start_host(life, host, words)
     return found
 
 
-def start_server(life: Life, watch: "ConfWatch") -> int:
+def start_server(life: Life, watch: "ConfWatch", words: LastWords) -> int:
     """Run the server role; what only a person can mend ends it for good, with a sentence."""
+    words.put("server", "")
     settings = watch.newest()
     if settings is None:
+        words.put("server", f"{watch.path} is not good: see `nsu check`")
         return Exit.FAILED
     try:
         return run_server(life, settings, watch.fresh)
     except (SettingsError, StateError) as error:
+        words.put("server", str(error))
         say(f"nsu: server: {error}")
         return Exit.NEVER_AGAIN
     except (DriveError, OSError) as error:
+        words.put("server", sentence_of(error))
         say(f"nsu: server: {sentence_of(error)}")
         return Exit.FAILED if error.errno in PASSING else Exit.NEVER_AGAIN
+
+
+def start_host(life: Life, settings: HostRoleSettings, words: LastWords) -> int:
+    """Run the host role; what keeps it from starting is told, and tried again."""
+    words.put("host", "")
+    try:
+        return run_host(life, settings)
+    except (ControlError, OSError) as error:
+        sentence = sentence_of(error) if isinstance(error, OSError) else str(error)
+        words.put("host", sentence)
+        say(f"nsu: host: {sentence}")
+        return Exit.FAILED
 
 
 class ConfWatch:
@@ -63,6 +92,7 @@ class ConfWatch:
         self.path = path
         self.settings = settings
         self.seen = seen
+        self.is_gone = False
 
     def newest(self) -> ServerSettings | None:
         """Give what the file says now, for a server that starts; None when it says nothing good."""
@@ -79,6 +109,7 @@ class ConfWatch:
     def fresh(self) -> ServerSettings | None:
         """Give new settings of the server role, or None."""
         now = stamp(self.path)
+        self.tell_if_gone(now is None)
         if now == self.seen or now is None:
             return None
         self.seen = now
@@ -90,6 +121,12 @@ class ConfWatch:
             return None
         self.settings = server
         return server
+
+    def tell_if_gone(self, is_gone: bool) -> None:
+        """Say once that there is no file any more."""
+        if is_gone and not self.is_gone:
+            say(f"nsu: server: {self.path} is not there any more; the settings it had stay in force")
+        self.is_gone = is_gone
 
     def load(self) -> ServerSettings | None:
         """Load the file; say why it is not good for a server, and give None, when it is not."""
@@ -103,11 +140,56 @@ class ConfWatch:
         return server
 
 
+class HostWatch:
+    """Looks whether nsu.conf says something else of what takes effect at the next start only, and warns."""
+
+    def __init__(self, path: Path, loaded: Loaded, seen: Stamp | None) -> None:
+        self.path = path
+        self.loaded = loaded
+        self.seen = seen
+        self.found: tuple[str, ...] = ()
+
+    def warnings(self) -> tuple[str, ...]:
+        """Give the warnings; each is said when it appears."""
+        now = stamp(self.path)
+        if now == self.seen or now is None:
+            return self.found
+        self.seen = now
+        found = self.look()
+        for sentence in found:
+            if sentence not in self.found:
+                say(f"nsu: warning: {sentence}")
+        self.found = found
+        return found
+
+    def look(self) -> tuple[str, ...]:
+        """Compare the file with what was started."""
+        try:
+            loaded = load_file(self.path, resolve=lambda _: ())
+        except ConfErrors:
+            return (f"{self.path} is not good now; what runs keeps its former settings. See: nsu check",)
+        changed = []
+        if servers_of(loaded) != servers_of(self.loaded):
+            changed.append("its SERVER blocks have")
+        if loaded.machine != self.loaded.machine:
+            changed.append("its MACHINE block has")
+        if self.loaded.server is None and loaded.server is not None:
+            changed.append("its server role has")
+        return tuple(f"{self.path}: {what} changed; that takes effect at the next start" for what in changed)
+
+
+def servers_of(loaded: Loaded) -> tuple[ServerEntry, ...]:
+    """Give the SERVER blocks."""
+    return () if loaded.host is None else loaded.host.servers
+
+
 def sentence_of(error: DriveError | OSError) -> str:
     """Give the error in words, with the file it is about."""
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
-    return getattr(error, "strerror", None) or str(error)
+    words: str = getattr(error, "strerror", None) or str(error)
+    about_a_port = isinstance(error, OSError) and words.startswith("can't open ")
+    return words + (HINTS.get(error.errno or 0, "") if about_a_port else "")
 
 
 def stamp(path: Path) -> Stamp | None:
@@ -117,8 +199,3 @@ def stamp(path: Path) -> Stamp | None:
     except OSError:
         return None
     return status.st_mtime_ns, status.st_ino, status.st_size
-
-
-def say(sentence: str) -> None:
-    """Log a line, for whoever runs us."""
-    print(sentence, file=sys.stderr, flush=True)

@@ -7,6 +7,7 @@ import contextlib
 import os
 import sys
 import textwrap
+from typing import TextIO
 
 COLUMNS_LEAST = 40
 """A narrower terminal wraps by itself."""
@@ -15,13 +16,13 @@ COLUMNS_LEAST = 40
 def say(sentence: str) -> None:
     """Print a sentence on standard error."""
     with contextlib.suppress(OSError, ValueError):
-        print(wrapped(sentence, columns_of_stderr()), file=sys.stderr, flush=True)
+        print(wrapped(sentence, columns_of(sys.stderr)), file=sys.stderr, flush=True)
 
 
-def columns_of_stderr() -> int | None:
-    """Give the terminal's width; None when standard error is no terminal."""
+def columns_of(stream: TextIO) -> int | None:
+    """Give the terminal's width; None when the stream is no terminal."""
     try:
-        return os.get_terminal_size(sys.stderr.fileno()).columns or None
+        return os.get_terminal_size(stream.fileno()).columns or None
     except (OSError, ValueError):
         return None
 

@@ -15,21 +15,21 @@ def show_status(console: Console, found: dict[str, Any]) -> None:
     supervisor = found["supervisor"]
     states = ", ".join(process_words(process) for process in supervisor["processes"])
     console.print(Text.assemble("machine ", (supervisor["machine"], "bold"), f": {states}"))
+    for warning in warnings_of(found):
+        console.print(Text(f"warning: {warning}", style="red"))
     if found["server"]:
         show_server(console, found["server"])
     if found["host"]:
         show_host(console, found["host"])
     show_timers(console, found)
-    for warning in warnings_of(found):
-        console.print(Text(f"warning: {warning}", style="red"))
 
 
 def process_words(process: dict[str, Any]) -> str:
-    """Give where a role is: "server ready (pid 7)", "server resting: it failed …"."""
+    """Give where a role is: "server ready (pid 7)", "server resting: it failed …"; why, while it is not ready."""
     where = f"{process['name']} {process['state'].replace('_', ' ')}"
     if process["pid"] is not None:
-        return f"{where} (pid {process['pid']})"
-    return f"{where}: {process['why']}" if process["why"] else where
+        where += f" (pid {process['pid']})"
+    return f"{where}: {process['why']}" if process["why"] and process["state"] != "ready" else where
 
 
 def show_server(console: Console, server: dict[str, Any]) -> None:
@@ -122,12 +122,17 @@ def paths_table(server: dict[str, Any]) -> Table:
 
 
 def show_timers(console: Console, found: dict[str, Any]) -> None:
-    table = plain_table("timers in force", "role", "timer", "seconds", "source")
+    table = plain_table("timers in force", "role", "timer", "seconds", "set by")
     for role in ("server", "host"):
         for timer in (found[role] or {}).get("timers", []):
-            add_row(table, role, timer["name"], f"{timer['value_s']:g}", timer["source"])
+            add_row(table, role, timer["name"], f"{timer['value_s']:g}", source_words(timer["source"]))
     if table.row_count:
         console.print(table)
+
+
+def source_words(source: str) -> str:
+    """Say who has set a timer; where it stands in the code is in the JSON."""
+    return source.partition(",")[0] if source.startswith(("Appendix", "nsu.conf")) else "built in"
 
 
 def warnings_of(found: dict[str, Any]) -> list[str]:

@@ -9,13 +9,11 @@ server. SIGHUP is passed on: the server role reads a changed nsu.conf again (it 
 A role that must not be started again ends the whole, in the same order, with status 1: whoever started us is told.
 """
 
-import contextlib
 import fcntl
 import os
 import random
-import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +21,11 @@ from ipc.backoff import Backoff
 from ipc.child import Child, Life, fork_child, name_process
 from ipc.control import ControlError, ControlServer
 from ipc.counters import CounterTable
-from ipc.exits import Exit
+from ipc.exits import Exit, describe_exit
 from ipc.loop import Loop, Timer
 from ipc.supervision import GiveUp, Kill, Plan, Policy, Spawn, State, Stop, Verb
+from nsu.last_words import LastWords
+from nsu.say import say
 
 SIGHUP, SIGINT, SIGTERM, SIGCHLD = 1, 2, 15, 17
 BEATS_EVERY_S = 1.0
@@ -42,7 +42,16 @@ class StateUnusableError(Exception):
 
 
 class Supervisor:
-    """The parent of the roles' processes. `roles` maps a role's name to the main of its process.
+    """The parent of the roles' processes.
+
+    Args:
+        machine: its name.
+        state_dir: STATE.
+        roles: the main of each role's process, by role.
+        warnings: what was found at the start.
+        policy: how the roles are kept.
+        words: where the roles leave their last words.
+        later_warnings: asked every second for what has come since the start.
 
     Raises:
         StateUnusableError: another supervisor has the STATE folder, or it cannot be made or written.
@@ -56,12 +65,17 @@ class Supervisor:
         roles: Mapping[str, Main],
         warnings: tuple[str, ...],
         policy: Policy = POLICY,
+        *,
+        words: LastWords | None = None,
+        later_warnings: Callable[[], Sequence[str]] = tuple,
     ) -> None:
         self.machine = machine
         self.state_dir = state_dir
         self.roles = dict(roles)
         self.warnings = warnings
         self.policy = policy
+        self.words = words
+        self.later_warnings = later_warnings
         self.started_at = time.time()
         self.lock = lock_state(state_dir)
         self.loop = Loop()
@@ -72,9 +86,7 @@ class Supervisor:
         self.stopping = False
         self.gave_up = False
         try:
-            self.control = ControlServer(
-                self.loop, state_dir / "supervisor.sock", {"status": lambda _: self.status()}
-            )
+            self.control = ControlServer(self.loop, state_dir / "supervisor.sock", {"status": lambda _: self.status()})
         except (ControlError, OSError) as error:
             raise StateUnusableError(f"STATE = {state_dir} cannot be used: {error}") from error
 
@@ -118,7 +130,9 @@ class Supervisor:
             say(f"nsu: {verb.name} is killed: {verb.why}")
             self.children[verb.name].signal(9)
         elif isinstance(verb, GiveUp):
-            say(f"nsu: {verb.name} is not started again: {verb.why}")
+            by_itself = verb.why == describe_exit(Exit.NEVER_AGAIN)
+            why = "a person has to act first; its last words are above" if by_itself else verb.why
+            say(f"nsu: {verb.name} is not started again: {why}")
             self.gave_up = True
             # Not at once: the plan's other verbs of this turn are still to be carried out.
             self.loop.enqueue(self.stop)
@@ -150,12 +164,15 @@ class Supervisor:
                 child.close()
                 del self.children[name]
                 self.plan.exited(name, status, self.loop.now())
+                if status < 0 and not self.stopping and self.plan.state(name) is State.RESTING:
+                    say(f"nsu: {name} (pid {child.pid}) ended: {describe_exit(status)}; it is started again")
         self.carry_on()
 
     def take_beats(self) -> None:
         for name, child in self.children.items():
             self.plan.beat(name, child.last_beat_s)
         self.reap_children()
+        self.later_warnings()  # it speaks for itself
         self.loop.call_later(BEATS_EVERY_S, self.take_beats)
 
     def pass_on_hup(self) -> None:
@@ -192,23 +209,29 @@ class Supervisor:
             "machine": self.machine,
             "pid": os.getpid(),
             "started_at": self.started_at,
-            "warnings": list(self.warnings),
+            "warnings": [*self.warnings, *self.later_warnings()],
             "processes": [
                 {
                     "name": name,
                     "state": self.plan.state(name).name.lower(),
                     "pid": self.children[name].pid if name in self.children else None,
-                    "why": self.plan.why(name),
+                    "why": self.why(name),
                 }
                 for name in self.plan.names()
             ],
         }
 
+    def why(self, name: str) -> str:
+        """Why it ended last, in its own words if it left any; empty when it never did."""
+        said = "" if self.words is None else self.words.get(name)
+        return said or self.plan.why(name)
+
 
 def lock_state(state_dir: Path) -> int:
     """Make and lock the STATE folder; the kernel unlocks it whatever happens. Raises StateUnusableError."""
     try:
-        state_dir.mkdir(parents=True, exist_ok=True)
+        # For its owner alone: what stands in it says who may use which blocks. A folder of the user's is left as it is.
+        state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = os.open(state_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise StateUnusableError(
@@ -223,9 +246,3 @@ def lock_state(state_dir: Path) -> int:
             f"another supervisor is running with STATE = {state_dir}; stop it first, or give this one another STATE"
         ) from None
     return lock
-
-
-def say(sentence: str) -> None:
-    """Log a line; whoever runs us (systemd, a terminal) keeps it. A terminal that is gone ends nobody."""
-    with contextlib.suppress(OSError):
-        print(sentence, file=sys.stderr, flush=True)

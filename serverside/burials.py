@@ -61,6 +61,8 @@ class Burials:
             done()
             return
         for srw in waiting:
+            # Not of one that has just died by itself: its host asks for the fence as soon as it sees the end.
+            srw.killed = srw.killed or srw.child.poll() is None
             srw.child.signal(SIGKILL)
         self.open.append((waiting, done))
 

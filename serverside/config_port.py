@@ -15,6 +15,8 @@ from protocol.dialogue import ServerDialogue
 from protocol.errors import ProtocolError
 from protocol.events import Event, LoginFailed, LoginProven
 from protocol.limits import HANDSHAKE_TIMEOUT_S, PRIVILEGED_PORTS
+from protocol.states import Config
+from protocol.versions import describe_versions
 from serverside.listening import Listener
 
 HALF_OPEN_MAX = 64
@@ -55,7 +57,7 @@ class ConfigPort:
         if self.privileged and peer[1] >= PRIVILEGED_PORTS:
             sock.close()
             self.policy.on_refused(
-                peer[0], f"it comes from port {peer[1]}, and PRIVILEGED_PORT = yes asks for one below {PRIVILEGED_PORTS}"
+                peer[0], f"its port is {peer[1]}, and PRIVILEGED_PORT = yes asks for one below {PRIVILEGED_PORTS}"
             )
             return
         if len(self.half_open) >= HALF_OPEN_MAX:
@@ -89,7 +91,8 @@ class ConfigLine:
         )
         self.login = ""
         """0x02: what it calls itself; anybody can say anything."""
-        self.why_closed = "this NSU closed it"
+        self.why_closed = ""
+        """Empty: the host closed it."""
         self.unsent = b""
         self.finishing = False
         """Nothing is heard any more; what is queued still goes out."""
@@ -123,12 +126,16 @@ class ConfigLine:
         except OSError as error:
             data = b""
             self.why_closed = f"its connection broke: {error.strerror}"
-        else:
-            self.why_closed = "the host closed it"
         if not data:
-            self.close()
+            self.peer_left()
         elif not self.finishing:
             self.hear(data)
+
+    def peer_left(self) -> None:
+        if self.dialogue.state is Config.AWAIT_REPLY and not self.finishing:
+            offered = describe_versions(self.policy.offered(self.peer_address))
+            self.policy.on_refused(self.peer_address, f"it went away without a login; it was offered {offered}")
+        self.close()
 
     def hear(self, data: bytes) -> None:
         try:
@@ -166,6 +173,11 @@ class ConfigLine:
         if not self.finishing and not self.closed:
             self.finishing = True
             self.arm(GOODBYE_S)
+
+    def finish_now(self) -> None:
+        """Have what is queued go out, and end."""
+        self.finish()
+        self.send()
 
     def send(self) -> None:
         """Send what the dialogue has queued; wait for room when the peer takes it slowly."""

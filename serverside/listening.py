@@ -9,12 +9,12 @@ their way by TCP_USER_TIMEOUT, which also ends one whose reader stands still.
 """
 
 import socket
-import sys
 from collections.abc import Callable
 from contextlib import suppress
 from errno import EMFILE, ENFILE, ENOBUFS, ENOMEM
 
 from ipc.loop import Loop
+from ipc.say import say
 
 BACKLOG = 128
 KEEPALIVE_IDLE_S = 10
@@ -47,7 +47,7 @@ class Listener:
             self.sock.listen(BACKLOG)
         except OSError as error:
             if not self.complained:
-                print(f"nsu: server: can't listen on {self.where}: {error.strerror}", file=sys.stderr, flush=True)
+                say(f"nsu: server: can't listen on {self.where}: {error.strerror}; it is tried again")
             self.complained = True
             return
         self.complained = False

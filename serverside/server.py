@@ -14,7 +14,6 @@ Whoever waited for something may find, when it has come, that the session ended 
 
 import resource
 import secrets
-import sys
 import time
 from collections.abc import Callable, Mapping
 from typing import ClassVar
@@ -23,17 +22,19 @@ from ipc.child import Life
 from ipc.control import ControlServer
 from ipc.exits import Exit
 from ipc.loop import Loop
+from ipc.say import say, say_held
 from protocol import events
 from protocol.events import Event, Notice
 from protocol.limits import BLOCK_BYTES
 from protocol.records import DataPort as PortRecord
 from protocol.status import Detail
-from serverside.changes import can_stay, disturbed, possible
+from serverside.changes import can_stay, differences, disturbed, possible
 from serverside.config_port import ConfigLine, ConfigPort
 from serverside.data_login import Refusal, judge
 from serverside.data_ports import DataPorts, Failures, FirstHeader
 from serverside.drives.base import DriveError
 from serverside.errors import SettingsError, StateError
+from serverside.evictions import Evictions
 from serverside.sessions import Session
 from serverside.settings import HostSettings, ServerSettings
 from serverside.srws import Srws
@@ -43,6 +44,9 @@ from serverside.storage import Storage
 SIGHUP, SIGTERM, SIGCHLD = 1, 15, 17
 LOOK_EVERY_S = 1.0
 DRAIN_MOST_S = 5.0
+DRAIN_TOLD_S = 0.5
+"""A drain that takes longer than this is told of."""
+CHANGED = "its HOST has changed in nsu.conf"
 SEATS_SPARE = 32
 """Seats beyond the data ports' places, for hosts and places that a changed nsu.conf adds."""
 
@@ -66,6 +70,7 @@ class Server:
         self.next_session = 1
         self.lines: dict[ConfigLine, Session] = {}
         self.failures = Failures()
+        self.evictions = Evictions()
         self.warnings: list[str] = []
         self.config_port = ConfigPort(
             self.loop, settings.name, settings.listen, settings.config_port, settings.privileged_port, self
@@ -118,7 +123,11 @@ class Server:
         """
         session = self.lines.pop(line, None)
         if session is not None:
-            self.end_session(session)
+            self.end_session(session, line.why_closed or "the host closed it")
+
+    def on_refused(self, peer_address: str, why: str) -> None:
+        """Somebody did not come in. He can try as often as he likes: however he varies it, it counts as one thing."""
+        say(f"nsu: server: login refused from {peer_address}: {why}", about=f"refused {peer_address}")
 
     # -- sessions ------------------------------------------------------------------------------------------------
 
@@ -128,13 +137,14 @@ class Server:
         if host is None:
             line.dialogue.refuse(Detail.HOST_UNKNOWN)
             line.finish()
+            self.on_refused(line.peer_address, "no HOST of nsu.conf without a SECRET_FILE has this ADDRESS")
             return
         session = self.new_session(line, host, event.version)
         old = [s for s in self.sessions.values() if s.host.name == host.name]
         self.sessions[session.number] = session
         self.lines[line] = session
         for session_before in old:
-            self.end_session(session_before)
+            self.evict(session_before, session.peer_address)
         self.srws.bury(self.srws.of_ended(host.name), lambda: self.grant(session))
 
     def host_of(self, line: ConfigLine, event: events.LoginProven) -> HostSettings | None:
@@ -156,24 +166,39 @@ class Server:
             dialogue=line.dialogue,
             send=line.send,
             close_socket=line.close,
+            finish_socket=line.finish_now,
             began_s=time.time(),
         )
 
-    def end_session(self, session: Session) -> None:
-        """Close its configuration socket and kill its SRWs."""
+    def evict(self, session: Session, by_address: str) -> None:
+        """Its host has logged in again. Perhaps it lost its connection; perhaps two machines have one login."""
+        name = session.host.name
+        self.evictions.note(name, session.peer_address, by_address, self.loop.now())
+        if session.version == 2 and session.is_open:
+            session.dialogue.notify(Notice.EVICTED, sentence=f"another machine logged in as {name} from {by_address}")
+            close = session.finish_socket
+        else:
+            close = session.close_socket
+        self.end_session(session, f"{name} logged in again, from {by_address}", close)
+
+    def end_session(self, session: Session, why: str, close: Callable[[], None] | None = None) -> None:
+        """Close its configuration socket, at once or as `close` does it, and kill its SRWs."""
         if session.ended:
             return
         session.ended = True
         del self.sessions[session.number]
-        session.close_socket()
+        (close or session.close_socket)()
         self.srws.bury(session.srws.values(), lambda: None)
         self.update_listening()
+        say(f"nsu: server: the session of {session.host.name} from {session.peer_address} has ended: {why}")
 
     def grant(self, session: Session) -> None:
         """Nothing of older sessions is left; answer step (5)."""
         if session.awaits_grant:
             session.dialogue.grant(session.number, session.epoch)
             session.send()
+            version = f"version 0x{session.version:02x}"
+            say(f"nsu: server: {session.host.name} logged in from {session.peer_address} ({version})")
 
     # -- answers to what a session asks --------------------------------------------------------------------------
 
@@ -246,6 +271,8 @@ class Server:
         """Step (15): judge the first message of a data socket."""
         verdict = judge(first.data, self.sessions, first.port.key, first.peer_address, self.loop.now())
         if isinstance(verdict, Refusal):
+            stranger = first.peer_address
+            say(f"nsu: server: a data socket from {stranger} has no token that was granted", about=f"token {stranger}")
             first.refuse(verdict.answer, self.failures.delay_s(first.peer_address, self.loop.now()))
             return
         host = verdict.session.host
@@ -269,6 +296,7 @@ class Server:
         self.reconsider()
         self.srws.kill_silent()
         self.update_listening()
+        say_held()
         self.loop.call_later(LOOK_EVERY_S, self.look)
 
     # -- a changed nsu.conf --------------------------------------------------------------------------------------
@@ -295,7 +323,8 @@ class Server:
         self.changing = disturbed(self.settings, fresh)
         for session in self.sessions_of(self.changing):
             if not can_stay(session.host, session.version, host_named(fresh, session.host.name)):
-                self.end_session(session)  # "it will close the configuration socket for all hosts that ... changed"
+                # "it will close the configuration socket for all hosts that ... changed"
+                self.end_session(session, CHANGED)
         self.srws.bury(self.srws.of_hosts(self.changing), lambda: self.adopt(fresh))
 
     def adopt(self, fresh: ServerSettings) -> None:
@@ -305,6 +334,8 @@ class Server:
             self.storage.adopt(fresh)
         except (SettingsError, StateError, DriveError, OSError) as error:
             self.keep_settings(error)
+        else:
+            say(f"nsu: server: the changed nsu.conf is in force: {'; '.join(differences(self.settings, fresh))}")
         self.settings = self.storage.settings
         self.config_port.privileged = self.settings.privileged_port
         self.data_ports.keep(self.settings)
@@ -316,7 +347,7 @@ class Server:
         """Also to one that logged in while the change was on its way."""
         host = host_named(self.settings, session.host.name)
         if host is None or not can_stay(session.host, session.version, host):
-            self.end_session(session)
+            self.end_session(session, CHANGED)
             return
         only_ports = host.units == session.host.units and host.data_ports != session.host.data_ports
         session.host = host
@@ -335,7 +366,7 @@ class Server:
     def warn(self, sentence: str) -> None:
         """Say it in the log, and in the status until nsu.conf changes again."""
         self.warnings.append(sentence)
-        print(f"nsu: server: {sentence}", file=sys.stderr, flush=True)
+        say(f"nsu: server: {sentence}")
 
     # -- ending --------------------------------------------------------------------------------------------------
 
@@ -352,7 +383,12 @@ class Server:
                 session.send()
         self.srws.ask_to_stop()
         self.stop_at_s = self.loop.now() + DRAIN_MOST_S
+        self.loop.call_later(DRAIN_TOLD_S, self.tell_drain)
         self.stop_when_drained()
+
+    def tell_drain(self) -> None:
+        """Whoever pressed Control-C waits by now."""
+        say(f"nsu: server: draining: requests are being answered and made durable, {DRAIN_MOST_S:g} s at most")
 
     def stop_when_drained(self) -> None:
         self.reap()

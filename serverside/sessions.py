@@ -40,6 +40,8 @@ class Srw:
     """That is done too: nothing of it can be applied any more."""
     found_silent: bool = False
     """Its heart has stopped, and it was killed for that."""
+    killed: bool = False
+    """We have killed it, or asked it to go."""
 
     @property
     def host_name(self) -> str:

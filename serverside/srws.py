@@ -6,13 +6,15 @@ posted to them. Until the third, its place and its seat are taken. Nothing here 
 know hands in a callback.
 """
 
-import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 
 from ipc.child import HEART_NAMES, Life, fork_child
 from ipc.counters import CounterTable
+from ipc.exits import Exit, describe_exit
 from ipc.loop import Loop
+from ipc.say import say
 from protocol.data import UnitLimits, server_data
 from serverside.admission import Admission
 from serverside.burials import Burials, Done, Drain
@@ -43,6 +45,8 @@ class Srws:
         """By seat."""
         self.drains: dict[int, Drain] = {}
         self.burials = Burials()
+        self.past: dict[str, Counter[str]] = {}
+        """By host: what those that are buried have counted."""
 
     # -- birth ---------------------------------------------------------------------------------------------------
 
@@ -65,7 +69,7 @@ class Srws:
         try:
             child = fork_child(title, main, hearts=self.hearts, heart_row=seat, keep=keep)
         except OSError as error:
-            print(f"{title} can't be started: {error.strerror}", file=sys.stderr, flush=True)
+            say(f"{title} can't be started: {error.strerror}")
             self.admission.give(session.host.name, port, seat)
         else:
             srw = Srw(child, session, login.path, seat, port, first.peer_address, time.time())
@@ -119,7 +123,16 @@ class Srws:
             if not srw.reaped and srw.child.poll() is not None:
                 srw.reaped = True
                 srw.child.close()
+                self.tell_death(srw)
                 self.drain(srw)
+
+    def tell_death(self, srw: Srw) -> None:
+        """Say when one died that should not: neither its host nor we have ended it."""
+        status = srw.child.status
+        assert status is not None
+        if status != Exit.OK and not srw.killed:
+            title = srw.child.title.removeprefix("nsu: ")
+            say(f"nsu: server: {title} (pid {srw.child.pid}): {describe_exit(status)}; its host opens the path again")
 
     def drain(self, srw: Srw) -> None:
         """Wait for what it had posted to the drivers."""
@@ -133,6 +146,7 @@ class Srws:
         del self.seated[srw.seat]
         if srw.session.srws.get(srw.path) is srw:
             del srw.session.srws[srw.path]
+        self.past.setdefault(srw.host_name, Counter()).update(self.counters.row(srw.seat).as_dict())
         self.admission.give(srw.host_name, srw.port, srw.seat)
         self.burials.buried(srw)
         self.on_places()
@@ -142,15 +156,27 @@ class Srws:
         now_s = time.monotonic()
         for srw in self.seated.values():
             if not (srw.found_silent or srw.reaped) and srw.child.silent_s(now_s) > SILENT_MOST_S:
-                srw.found_silent = True
-                print(f"{srw.child.title} was silent for {SILENT_MOST_S:g} s: killed", file=sys.stderr, flush=True)
+                srw.found_silent = srw.killed = True
+                say(f"nsu: server: {srw.child.title.removeprefix('nsu: ')} was silent for {SILENT_MOST_S:g} s: killed")
                 srw.child.signal(SIGKILL)
+
+    # -- telling -------------------------------------------------------------------------------------------------
+
+    def totals_of(self, host_name: str) -> dict[str, int]:
+        """Give what all SRWs of a host have counted since this process began, those that are gone included."""
+        totals = Counter(dict.fromkeys(COUNTERS, 0))
+        totals.update(self.past.get(host_name, {}))
+        for srw in self.seated.values():
+            if srw.host_name == host_name:
+                totals.update(self.counters.row(srw.seat).as_dict())
+        return dict(totals)
 
     # -- the end -------------------------------------------------------------------------------------------------
 
     def ask_to_stop(self) -> None:
         """Let each answer what has arrived, and go."""
         for srw in self.seated.values():
+            srw.killed = True
             srw.child.signal(SIGTERM)
 
     @property
@@ -161,11 +187,12 @@ class Srws:
     def close(self) -> None:
         """Kill and reap all. The drivers work off what they had posted before they stop."""
         for srw in self.seated.values():
+            srw.killed = True
             srw.child.signal(SIGKILL)
         deadline_s = time.monotonic() + CLOSE_MOST_S
         for srw in self.seated.values():
             if srw.child.wait(max(0.0, deadline_s - time.monotonic())) is None:
                 # It dies as soon as its drive lets it; until then its lock keeps the next start from the drives.
-                print(f"{srw.child.title} can't be ended: a drive holds it", file=sys.stderr, flush=True)
+                say(f"nsu: server: {srw.child.title.removeprefix('nsu: ')} can't be ended: a drive holds it")
         for drain in self.drains.values():
             drain.cancel()

@@ -27,14 +27,16 @@ def describe_server(server: "Server") -> dict[str, Any]:
         ],
         "sessions": [describe_session(server, session) for session in server.sessions.values()],
         "arrays": server.storage.describe_arrays(),
-        "hosts": server.storage.describe_hosts(),
+        "hosts": [
+            {**host, "totals": server.srws.totals_of(host["name"])} for host in server.storage.describe_hosts()
+        ],
         "timers": [
             {"name": "handshake", "value_s": HANDSHAKE_TIMEOUT_S, "source": "Appendix D, step 4"},
             {"name": "keepalive", "value_s": KEEPALIVE_S, "source": "serverside/listening.py"},
             {"name": "TCP_USER_TIMEOUT", "value_s": USER_TIMEOUT_S, "source": "serverside/listening.py"},
             {"name": "silent SRW", "value_s": SILENT_MOST_S, "source": "serverside/srws.py"},
         ],
-        "warnings": [*server.warnings, *unprotected(server)],
+        "warnings": [*server.warnings, *server.evictions.warnings(server.loop.now()), *unprotected(server)],
     }
 
 
@@ -62,7 +64,10 @@ def describe_srw(server: "Server", srw: Srw) -> dict[str, Any]:
 
 
 def unprotected(server: "Server") -> list[str]:
-    """Give, for each HOST without a secret, the plain words that it is not protected (trap 26)."""
+    """Give, for each HOST without a secret, the plain words that it is not protected (trap 26).
+
+    They are those of `nsu check`, so that a status that shows both shows them once.
+    """
     return [
         f"HOST {host.name} has no SECRET_FILE: it speaks version 0x01, which is not protected: whoever can send from "
         f"its address can read and write its partitions"

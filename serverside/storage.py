@@ -5,7 +5,6 @@ on its path: its queues stay when it is replaced, and who waits for one that die
 """
 
 import hashlib
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,8 @@ from typing import Any
 
 from ipc.child import Child, fork_child
 from ipc.counters import CounterTable
+from ipc.exits import describe_exit
+from ipc.say import say
 from protocol.records import UnitFlag, UnitRecord
 from serverside.arrays.base import Array
 from serverside.arrays.open import open_array
@@ -123,7 +124,7 @@ class Storage:
                 try:
                     place.child = self.fork_driver(name, place, row)
                 except OSError as error:
-                    print(f"nsu: driver {name} can't be started: {error.strerror}", file=sys.stderr, flush=True)
+                    say(f"nsu: server: the driver of {name} can't be started: {error.strerror}; it is tried again")
                     place.rest_until_s = now_s + DRIVER_YOUNG_S
 
     def fork_driver(self, name: str, place: DriverPlace, row: int) -> Child:
@@ -142,8 +143,9 @@ class Storage:
         """Replace driver processes that died; whoever waits for one posts again to its successor."""
         now_s = time.monotonic()
         for place in self.places.values():
-            if place.child is not None and place.child.poll() is not None:
-                print(f"{place.child.title} died; it is started again", file=sys.stderr, flush=True)
+            if place.child is not None and (status := place.child.poll()) is not None:
+                title = place.child.title.removeprefix("nsu: ")
+                say(f"nsu: server: {title} (pid {place.child.pid}) died: {describe_exit(status)}; it is started again")
                 if now_s - place.child.started_s < DRIVER_YOUNG_S:
                     place.rest_until_s = now_s + DRIVER_YOUNG_S
                 place.child.close()
@@ -274,7 +276,7 @@ def open_patiently(settings: DriveSettings, health: DriveHealth, index: int) -> 
             if error.errno != EBUSY or time.monotonic() > deadline_s:
                 raise
             if not told:
-                print(f"nsu: server: {error}; waiting for it, {FORMER_RUN_S:g} s at most", file=sys.stderr, flush=True)
+                say(f"nsu: server: {error}; waiting for it, {FORMER_RUN_S:g} s at most")
             told = True
         time.sleep(0.02)
 

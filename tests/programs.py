@@ -11,6 +11,7 @@ PACKAGES = {
     "qemu-img": "qemu-utils",
     "qemu-io": "qemu-utils",
     "fio": "fio",
+    "mkfs.ext4": "e2fsprogs",
 }
 
 

@@ -59,7 +59,7 @@ DOORS: dict[str, tuple[str, ...]] = {
 VARIANTS: dict[str, frozenset[str]] = {
     "serverside/drives": frozenset({"base", "health", "fallocate", "witness"}),
     "serverside/arrays": frozenset({"base"}),
-    "hostside/frontends": frozenset({"base", "listener", "aside", "device_users"}),
+    "hostside/frontends": frozenset({"base", "listener", "aside", "device_users", "netlink"}),
 }
 """Folder of variants -> the modules of it that are no variants; of the folder, all may import those."""
 
@@ -85,6 +85,7 @@ UNMIRRORED: dict[str, str] = {
     "hostside/frontends/nbd_protocol/zero_write.py": TRANSMISSION,
     "hostside/frontends/nbd_protocol/connection.py": "a base: tests/hostside/frontends/nbd_protocol/test_handshake.py",
     "hostside/frontends/fuse_session.py": "a part of fuse.py: tests/hostside/frontends/test_fuse.py",
+    "hostside/frontends/nbd_clients.py": "a part of nbd.py: tests/hostside/frontends/test_nbd.py",
     "hostside/frontends/nbd_client.py": "a part of nbd.py: tests/hostside/frontends/test_nbd.py",
 }
 """Source module without a test file of its own -> why, and what proves it instead."""

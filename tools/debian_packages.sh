@@ -16,6 +16,9 @@ fuse3       fusermount3       libfuse 3: disks shown as files and loop devices (
 e2fsprogs   mkfs.ext4|e2fsck  a file system made, filled and checked on a loop device
 fio         fio               verified load on the NBD socket, and the load of "make bench"
 nbdkit      nbdkit            the server that "make bench" measures beside ours
+qemu-system-x86 qemu-system-x86_64 a machine with another kernel: /dev/nbdN, and booting from a partition
+busybox-static  busybox       all that machine has beside our source
+systemd     systemd-analyze   reads the unit in etc/
 '
 
 rows() {

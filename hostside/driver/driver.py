@@ -16,19 +16,21 @@ Figure 7, step by step, and who does it here
 
 What is guaranteed
   1. `on_done` comes exactly once for each submitted request, and only when every constituent is
-     acknowledged, refused, fenced, or was never given to a path; on failure too. So the slots are quiet
-     when the front-end gets them back.
+     acknowledged, refused, fenced, was never given to a path, or was given up (5); on failure too. So the
+     slots are quiet when the front-end gets them back.
   2. A constituent is held by at most one path at a time. It is sent again only after its path's LOST, which
      says that nothing of the former sending can still be applied, or after the server has answered that it
      was not executed.
   3. Overlapping writes reach the server one after the other, in the order of `submit`; a read sees every
      write that was submitted before it (ranges.py). The range is held until the parent is finished, through
-     any number of lost paths. With 2: no write is ever applied after a later acknowledged write to the same
-     block.
+     any number of lost paths, and of a write that was given up (5) until it is fenced (ghosts.py). With 2: no
+     write is ever applied after a later acknowledged write to the same block.
   4. A FLUSH covers every write submitted before it (flushes.py); FUA goes with each constituent of its
      write, so a write with FUA is durable when all of them are (trap 14).
   5. While no path exists requests are kept, in order; with `fail_after_s` they fail after so long without a
-     path. What a path holds and is not fenced stays unfinished even then (1), and fails when LOST comes.
+     path: those too that wait for a range, and those held by a path whose agent is reaped (AVAILABLE with a
+     window of 0), fenced or not; these are given up. What is held by a path whose agent may still live fails
+     when it is reaped or LOST.
 
 What is not: a server machine that loses its power loses what was acknowledged and not flushed, as any drive
 does.
@@ -48,6 +50,7 @@ from os import strerror
 
 from hostside.driver.admission import FLUSH, READ, WRITE, refusal
 from hostside.driver.flushes import Flushes
+from hostside.driver.ghosts import Ghosts
 from hostside.driver.intake import Intake
 from hostside.driver.notes import Notes, Trace, TraceWish
 from hostside.driver.paths import COMMAND_COST_BYTES, Path, Paths
@@ -92,6 +95,7 @@ class HostDriver:
         self._tags = TagTable(tags_max)
         self._paths = Paths(clock())
         self._ranges = RangeLock()
+        self._ghosts = Ghosts()
         self._flushes = Flushes()
         self._intake = Intake(pool, bare_max=tags_max)
         self._standing = Standing(fail_after_s)
@@ -285,12 +289,16 @@ class HostDriver:
         if epoch is None:
             self._report(request)
             return
-        for woken in self._ranges.leave(request):
-            self._start(woken)
+        if not (request.status and request in self._ghosts):  # a ghost keeps its range
+            self._leave_range(request)
         epoch.pending -= 1
         self._report(request)
         if self._flushes.waiting and not epoch.pending:
             self._advance_flushes()
+
+    def _leave_range(self, request: Request) -> None:
+        for woken in self._ranges.leave(request):
+            self._start(woken)
 
     def _report(self, request: Request) -> None:
         """Message 7H: "the host driver notifies the operating system, that the I/O operation is complete"."""
@@ -367,11 +375,27 @@ class HostDriver:
         """In bad times, fail all that no path holds; each end may wake others, which meet the same."""
         if self._standing.refusal is None:
             return
+        if self._standing.has_given_up:
+            self._give_up(*self._standing.refusal)
         self._put_first(self._waiting.take(unit_reported=False))
         while self._queue and self._standing.refusal is not None:
             constituent = self._queue.popleft()
             constituent.parent.fail(*self._standing.refusal)
             self._end(constituent)
+
+    def _give_up(self, status: int, sentence: str) -> None:
+        """Fail what reaped paths hold, and all that waits for a range; what may still be applied keeps its range."""
+        for holder in self._ghosts.take_reaped():
+            for constituent in self._take_from(*holder):
+                parent = constituent.parent
+                parent.fail(status, sentence)
+                if parent.epoch is not None:
+                    self._ghosts.add(parent, holder)
+                self._end(constituent)
+        for request in self._ranges.waiting():
+            if request.blockers:  # else one that has just failed let it go, into the queue
+                request.fail(status, sentence)
+                self._finish(request)
 
     # -- reports other than DONE -------------------------------------------------------------------------
 
@@ -380,6 +404,8 @@ class HostDriver:
     ) -> None:
         if kind == Report.AVAILABLE:
             self._paths.available(path, incarnation, credits, value, self._clock())
+            if not credits:
+                self._ghosts.reaped(path, incarnation)
         elif kind == Report.LOST:
             self._take_back(path, incarnation)
         elif kind == Report.UNIT:
@@ -393,11 +419,17 @@ class HostDriver:
     def _take_back(self, path: int, incarnation: int) -> None:
         """LOST: what that incarnation held, and only that, goes to others, before all that never was sent."""
         self._paths.lost(path, incarnation, self._clock())
+        for write in self._ghosts.lost(path, incarnation):
+            self._leave_range(write)
+        self._put_first(self._take_from(path, incarnation))
+
+    def _take_from(self, path: int, incarnation: int) -> list[Constituent]:
+        """Give what that incarnation holds; from now on no report of it is believed."""
         held = self._tags.held_by(path, incarnation)
         for constituent in held:
             self._notes.clear(constituent.tag)
             self._tags.give(constituent.tag)
-        self._put_first(held)
+        return held
 
     def _change_unit(self, status: int, *, blocks: int, generation: int, flags: int) -> None:
         """UNIT: what no path holds goes out under the new generation (trap 24)."""

@@ -5,8 +5,9 @@ without the need for a fixed mapping between applications and sockets" (Section 
 
 Rules
   * A path says AVAILABLE (message 1H of Figure 5) with its window: how many commands it takes AT ONCE from
-    this disk. Said again, it replaces the window. A window of 0 means: up to nothing for now; what it
-    holds, it holds.
+    this disk. Said again, it replaces the window. A window of 0 is the last word of an incarnation before
+    LOST: its agent is dead and reaped, so it takes nothing, reports nothing and writes into no slot any
+    more; but what it holds can still be applied. Such a path is no path.
   * An incarnation of a path lives from its AVAILABLE to its LOST. A newer AVAILABLE ends the giving to the
     older incarnation, but what that one holds stays with it until it is DONE or LOST: only LOST says that
     nothing of it can still be applied. What comes late, for an incarnation that is over, is ignored.
@@ -148,6 +149,7 @@ class Paths:
         if bytes_per_s:
             path.seconds_per_byte = 1 / bytes_per_s
         path.resize(window)
+        path.is_closing = window == 0
         self._note_pathless(now_s)
 
     def lost(self, index: int, incarnation: int, now_s: float) -> None:

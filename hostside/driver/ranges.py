@@ -10,7 +10,9 @@ Rules
     disk does.
   * Newer waits for older only, and "older" is the order of `enter_*` calls, so no circle can form: no
     deadlock.
-  * A range is held until the PARENT has ended, through every loss of a path on the way.
+  * A range is held until the PARENT has ended, through every loss of a path on the way; and longer while a
+    write that failed may still be applied (ghosts.py). A request that fails while it waits leaves at once,
+    and is never given back.
 
 Cost: nearly all I/O overlaps nothing, so a request looks only into the short lists of the 128 KiB regions
 it touches. A write over more regions than `NARROW_REGIONS` stands in one separate list instead, which
@@ -18,6 +20,7 @@ everybody looks into; it is all but always empty.
 """
 
 from collections.abc import Iterable, Iterator
+from itertools import chain
 
 from hostside.driver.request import Request
 
@@ -91,6 +94,12 @@ class RangeLock:
         waiters, request.waiters = request.waiters, None
         return _released(waiters)
 
+    def waiting(self) -> list[Request]:
+        """Give every request that waits and has not failed meanwhile, once."""
+        holders = chain(self._wide, *self._regions.values())
+        waiters = dict.fromkeys(waiter for holder in holders for waiter in holder.waiters or ())
+        return [waiter for waiter in waiters if not waiter.finished]
+
     def _enter_many(self, request: Request, first: int, last: int) -> None:
         _wait_for(self._all_near(request), request)
         if last - first >= NARROW_REGIONS:
@@ -131,6 +140,6 @@ def _released(waiters: list[Request]) -> list[Request]:
     free = []
     for waiter in waiters:
         waiter.blockers -= 1
-        if waiter.blockers == 0:
+        if waiter.blockers == 0 and not waiter.finished:
             free.append(waiter)
     return free

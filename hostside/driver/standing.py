@@ -3,7 +3,7 @@
 Requests are refused for the sake of
   * the unit: a UNIT report with a status refuses everything, until one without a status comes;
   * no path: with `fail_after_s`, everything is refused after so long without a path, until one is
-    available;
+    available; what was sent and may still be applied is given up too (ghosts.py);
   * STOP: nothing new is taken; what was submitted before is still served.
 """
 
@@ -13,7 +13,7 @@ from hostside.driver.admission import Refusal
 
 
 class Standing:
-    """`refusal` is what everything meets that no path holds; `refusal_of_new` is what `submit` meets."""
+    """`refusal` is what everything meets that no living path holds; `refusal_of_new` is what `submit` meets."""
 
     __slots__ = ("_fail_after_s", "_pathless", "_unit", "refusal", "refusal_of_new", "stop_asked")
 
@@ -30,6 +30,11 @@ class Standing:
         if self._fail_after_s is None or pathless_since_s is None or self._pathless is not None:
             return None
         return pathless_since_s + self._fail_after_s
+
+    @property
+    def has_given_up(self) -> bool:
+        """Patience has ended, and no path was found since."""
+        return self._pathless is not None
 
     def unit(self, refusal: Refusal | None) -> None:
         """The server has said how the unit stands."""

@@ -1,40 +1,24 @@
-"""The NBD front-end: a Unix socket by which any NBD client (libnbd, qemu, fio, the kernel) uses one disk.
+"""The NBD front-end: a Unix socket by which any NBD client (libnbd, qemu, fio) uses one disk.
 
-This is the thin edge; the protocol lives in nbd_protocol/. Rules
-  * Any number of clients; each is nonblocking, and none can hold up another.
-  * One recv takes as many requests as there are; the rest of a large write goes straight into the slots.
-  * Answers are gathered during a turn of the loop and sent at its end: one sendmsg per client, slots by
-    reference.
-  * A client that can't go on (no room in the pool, its share used up, answers unread) is not read until it
-    can. What it sends meanwhile stays in its socket, so it waits too.
-  * Answers that a client does not read are copied when another waits for their slots (DEAF_AFTER_S); so a
-    stopped client, too, costs the others next to nothing.
-  * Going on happens in a turn of its own, never at the end of one: whoever sends the driver's packets at a
-    turn's end would miss what is submitted after.
-  * The socket file is made with its final mode, replaces a dead one, never a living one, and is removed at
-    the end.
+How its clients are served is in nbd_clients.py, what they say in nbd_protocol/. The socket file is made with its final
+mode, replaces a dead one, never a living one, and is removed at the end.
 """
 
 import errno
-from collections.abc import Callable
 from pathlib import Path
 
-from hostside.frontends.base import Driver, Frontend
+from hostside.frontends.base import Driver
 from hostside.frontends.listener import identity, listen
-from hostside.frontends.nbd_client import Client
-from hostside.frontends.nbd_protocol.connection import Connection
-from hostside.frontends.nbd_protocol.export import Export, export_of
+from hostside.frontends.nbd_clients import NbdClients
 from hostside.frontends.nbd_protocol.transmission import HELD_BYTES_MAX, PART_BYTES
-from ipc.loop import Loop, Timer
+from ipc.loop import Loop
 
 SOCKET_MODE = 0o600
 ACCEPT_PAUSE_S = 0.1
 """After accept failed for want of descriptors or memory."""
-DEAF_AFTER_S = 0.2
-"""A client who reads none of its answers for so long, while another waits for room, has them copied."""
 
 
-class NbdFrontend(Frontend):
+class NbdFrontend(NbdClients):
     """Serve the disk `name`, which `driver` carries, on the Unix socket `at`.
 
     Args:
@@ -63,57 +47,14 @@ class NbdFrontend(Frontend):
         part_bytes: int = PART_BYTES,
         held_bytes_max: int = HELD_BYTES_MAX,
     ) -> None:
+        super().__init__(loop, driver, name, part_bytes=part_bytes, held_bytes_max=held_bytes_max)
         self.at = at
-        self.name = name
-        self._loop = loop
-        self._driver = driver
-        self._part_bytes = part_bytes
-        self._held_bytes_max = held_bytes_max
-        self._clients: set[Client] = set()
-        """Those who are connected, and those who have left something under way with the driver."""
-        self._awake: list[Client] = []
-        self._stalled: dict[Client, None] = {}
-        """Those who wait for room, eldest first."""
-        self._resume_timer: Timer | None = None
-        self._deaf_timer: Timer | None = None
-        self._drain_timer: Timer | None = None
-        self._on_drained: Callable[[], None] | None = None
         self._listener = listen(at, mode)
         self._identity = identity(at)
-        driver.on_room = self._on_room
         loop.watch(self._listener, on_readable=self._accept)
-        loop.after_each(self._flush)
 
-    @property
-    def client_count(self) -> int:
-        """Clients connected now."""
-        return sum(client.is_open for client in self._clients)
-
-    def describe(self) -> Export:
-        """The disk as it is now."""
-        return export_of(self.name, self._driver.unit)
-
-    def drain(self, on_drained: Callable[[], None], *, timeout_s: float = 5.0) -> None:
-        """See base.Frontend. Requests that come while others are finished are answered NBD_ESHUTDOWN."""
-        self._stop_listening()
-        self._on_drained = on_drained
-        self._drain_timer = self._loop.call_later(timeout_s, self._drop_all)
-        for client in tuple(self._clients):
-            client.connection.drain()
-        if not self._clients:
-            self._loop.call_later(0, self._note_drained)
-
-    def close(self) -> None:
-        """Hang up on everybody and remove the socket file. Harmless twice."""
-        self._stop_listening()
-        for timer in (self._drain_timer, self._resume_timer, self._deaf_timer):
-            if timer is not None:
-                timer.cancel()
-        self._on_drained = None
-        for client in tuple(self._clients):
-            client.hang_up()
-
-    def _stop_listening(self) -> None:
+    def stop_taking(self) -> None:
+        """Close the listener and remove its file. Harmless twice."""
         if self._listener.fileno() < 0:
             return
         self._loop.forget(self._listener)
@@ -132,7 +73,7 @@ class NbdFrontend(Frontend):
                     raise
                 self._pause_accepting()
                 return
-            self._clients.add(Client(self._loop, self, accepted, self._make_connection))
+            self.take(accepted)
 
     def _pause_accepting(self) -> None:
         """Without a descriptor to spare, the readable listener would wake us for ever."""
@@ -142,74 +83,3 @@ class NbdFrontend(Frontend):
     def _resume_accepting(self) -> None:
         if self._listener.fileno() >= 0:
             self._loop.watch(self._listener, on_readable=self._accept)
-
-    def wake(self, client: Client) -> None:
-        """Have `client` looked at when this turn ends."""
-        self._awake.append(client)
-
-    def _make_connection(self, wake: Callable[[], None]) -> Connection:
-        part, held = self._part_bytes, self._held_bytes_max
-        return Connection(self._driver, self.describe, wake, part_bytes=part, held_bytes_max=held)
-
-    def _flush(self) -> None:
-        """At the end of each turn: send what was gathered."""
-        while self._awake:
-            awake, self._awake = self._awake, []
-            for client in awake:
-                client.flush()
-                if client.connection.stalled:
-                    self._add_stalled(client)
-                    self._resume_soon()
-
-    def _add_stalled(self, client: Client) -> None:
-        self._stalled[client] = None
-        if self._deaf_timer is None:
-            self._deaf_timer = self._loop.call_later(DEAF_AFTER_S, self._relieve)
-
-    def _relieve(self) -> None:
-        """Somebody waits for room: have nobody keep slots by not reading."""
-        self._deaf_timer = None
-        for client in tuple(self._clients):
-            client.relieve_if_deaf()
-        if self._stalled:
-            self._deaf_timer = self._loop.call_later(DEAF_AFTER_S, self._relieve)
-
-    def _on_room(self) -> None:
-        if self._stalled:
-            self._resume_soon()
-
-    def _resume_soon(self) -> None:
-        if self._resume_timer is None:
-            self._resume_timer = self._loop.call_later(0, self._resume)
-
-    def _resume(self) -> None:
-        self._resume_timer = None
-        stalled, self._stalled = self._stalled, {}
-        for client in stalled:
-            client.connection.resume()
-            self.note(client)
-
-    def note(self, client: Client) -> None:
-        """Look at what a client's input has led to."""
-        if client.connection.stalled:
-            self._add_stalled(client)
-        client.update_watch()
-
-    def forget(self, client: Client) -> None:
-        """A client has left, and nothing of it is under way."""
-        self._clients.discard(client)
-        self._stalled.pop(client, None)
-        if not self._clients and self._on_drained is not None:
-            self._note_drained()
-
-    def _note_drained(self) -> None:
-        on_drained, self._on_drained = self._on_drained, None
-        if self._drain_timer is not None:
-            self._drain_timer.cancel()
-        if on_drained is not None:
-            on_drained()
-
-    def _drop_all(self) -> None:
-        for client in tuple(self._clients):
-            client.hang_up()
-        self._note_drained()

@@ -13,10 +13,10 @@ What the kernel does with what it is told, where it is not obvious:
   * BACKEND_IDENTIFIER is kept with the device, shown in /sys/block/nbdN/backend, and must be said again by RECONFIGURE:
     so a successor finds the device of its predecessor, and can't take another's.
 
-  * Each socket is read by a worker thread of its own. When the kernel is slow to make those threads (a busy machine that
-    boots), one thread, the rescuer of the queue, takes all the work that waits, and starts with the first, which never
-    ends: the other sockets are never read, and what is answered on them times out. `is_heard` finds that out by the
-    names of the threads; sockets that come one by one, with pauses, do not suffer it.
+  * Each socket is read by a worker thread of its own. When the kernel is slow to make those threads (a busy machine
+    that boots), one thread, the rescuer of the queue, takes all the work that waits, and starts with the first, which
+    never ends: the other sockets are never read, and what is answered on them times out. `is_heard` finds that out by
+    the names of the threads; sockets that come one by one, with pauses, do not suffer it. (Seen with Linux 6.1.)
 
 Nothing here ever opens the device: whoever serves a device and reads it waits for itself.
 """

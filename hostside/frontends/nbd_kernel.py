@@ -8,7 +8,8 @@ Rules
     gives it new sockets, and file systems on it only notice a pause. The supervisor starts the successor when nothing
     of the predecessor can be applied any more, so that it is safe to send again what was on the way.
   * A socket that the kernel has given up (a request took longer than `timeout_s`) is replaced after RESTORE_PAUSE_S;
-    so are all but one when a device is taken over. What the kernel sends again then waits in the driver behind the first copy of itself, as overlapping requests do.
+    so are all but one when a device is taken over. What the kernel sends again then waits in the driver behind the
+    first copy of itself, as overlapping requests do.
   * A device that somebody has detached by other means (nbd-client -d) is not attached again; `trouble` says so.
   * At the end, a device that nobody uses is detached. One that is in use stays, so that a restart of nsu is a pause and
     not the loss of a mounted disk: it is let go at its first quiet moment, and requests wait for the successor for

@@ -117,9 +117,7 @@ class GenericNetlink:
         try:
             self._socket.settimeout(_ANSWER_S)
             self._socket.bind((0, 0))
-            answers = self._exchange(
-                _CONTROLLER, _CTRL_CMD_GETFAMILY, attribute(_CTRL_ATTR_FAMILY_NAME, text(family))
-            )
+            answers = self._exchange(_CONTROLLER, _CTRL_CMD_GETFAMILY, attribute(_CTRL_ATTR_FAMILY_NAME, text(family)))
             self.family_id = number(answers[0][_CTRL_ATTR_FAMILY_ID])
             """The family's number, in this run of the kernel."""
         except BaseException:

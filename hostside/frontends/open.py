@@ -9,6 +9,7 @@ from hostside.frontends.base import Driver
 from hostside.frontends.fuse import FuseFrontend
 from hostside.frontends.loop import LoopFrontend
 from hostside.frontends.nbd import NbdFrontend
+from hostside.frontends.nbd_kernel import NbdKernelFrontend
 from ipc.loop import Loop
 
 
@@ -51,7 +52,12 @@ def file_of_loop(at: Path, name: str) -> Path:
     return at.absolute().with_name(f".{at.name}.fuse") / name
 
 
-FRONTENDS: dict[str, Opener] = {"socket": _socket, "fuse": _fuse, "loop": _loop}
+def _nbd(loop: Loop, driver: Driver, at: Path, name: str) -> ShownDisk:
+    at.parent.mkdir(parents=True, exist_ok=True)
+    return NbdKernelFrontend(loop, driver, at, name)
+
+
+FRONTENDS: dict[str, Opener] = {"socket": _socket, "nbd": _nbd, "fuse": _fuse, "loop": _loop}
 """SHOW -> how it is opened."""
 
 

@@ -33,9 +33,7 @@ class Here:
     warnings: tuple[str, ...]
 
 
-def look_here(
-    text: str, path: Path, *, own_addresses: Callable[[], frozenset[str]] = addresses_here
-) -> Here:
+def look_here(text: str, path: Path, *, own_addresses: Callable[[], frozenset[str]] = addresses_here) -> Here:
     """Look at what the file names. `text` is good: it was loaded before."""
     looker = _Looker(path, own_addresses())
     looker.look(Document(text).blocks)
@@ -85,7 +83,8 @@ class _Looker:
             self._absent_drive(entry, drive)
             return
         except OSError as error:
-            self._refuse(entry.line, entry.key, f"{drive.path}: {error.strerror}", f"ask as root, not as {user_words()}")
+            wrong = f"{user_words()} cannot look at {drive.path} ({error.strerror})"
+            self._refuse(entry.line, entry.key, wrong, "run as root, or name another path")
             return
         if not (stat.S_ISREG(status.st_mode) or stat.S_ISBLK(status.st_mode)):
             what = "a folder" if stat.S_ISDIR(status.st_mode) else "neither a file nor a block device"

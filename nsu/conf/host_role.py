@@ -1,7 +1,7 @@
 """The host role in nsu.conf: SERVER and DISK blocks."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from hostside.settings import DiskSettings, HostRoleSettings, ServerEntry
@@ -17,6 +17,13 @@ RUN_FOLDER = Path("/run/nsu")
 """Made at start when it is not there; any other folder must exist."""
 _SOCKET_PATH_BYTES_MOST = 107
 """unix(7): sun_path has 108 bytes, with a zero at the end."""
+DEFAULT_AT: dict[str, Callable[[str], Path]] = {
+    "socket": lambda name: RUN_FOLDER / f"{name}.sock",
+    "fuse": lambda name: RUN_FOLDER / name / name,
+    "loop": lambda name: RUN_FOLDER / name,
+    "nbd": lambda name: RUN_FOLDER / name,
+}
+"""Where a disk is shown when AT does not say it: the socket, the file in its mount, the link to the device."""
 
 
 def read_host_role(blocks: Sequence[Block], machine: MachineSettings, findings: Findings) -> HostRoleSettings | None:
@@ -83,14 +90,29 @@ def _read_disk(block: Block, place: int, places: dict[Path, str], findings: Find
     reader = BlockReader(block, findings)
     show = reader.one_or_default(keys.SHOW)
     number, at = reader.one(keys.NUMBER), reader.one(keys.AT)
-    path = RUN_FOLDER / f"{block.name}.sock" if at is None else at.value
+    path = DEFAULT_AT[show](block.name) if at is None else at.value
     line = block.line if at is None else at.line
     owner = f"{block.label} (line {block.line})"
     first = places.setdefault(path, owner)
     if first != owner:
         findings.error(line, keys.AT.name, f"{path} is where {first} is shown already", "another path: AT = …")
-    _check_at(path, line, findings)
+    if show == "fuse":
+        _check_mount(path, owner, places, line, findings)
+    elif show == "socket":
+        _check_at(path, line, findings)
     return DiskSettings(block.name, place if number is None else number.value, show, path)
+
+
+def _check_mount(path: Path, owner: str, places: dict[Path, str], line: int, findings: Findings) -> None:
+    """A FUSE file's folder is a mount of its own."""
+    first = places.setdefault(path.parent, owner)
+    if first != owner:
+        findings.error(
+            line,
+            keys.AT.name,
+            f"the folder {path.parent} is taken by {first}",
+            f"a folder of its own, such as {path.parent / path.name / path.name}",
+        )
 
 
 def _check_at(path: Path, line: int, findings: Findings) -> None:

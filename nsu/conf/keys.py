@@ -93,7 +93,7 @@ STATE = Key(
     "MACHINE",
     "STATE",
     values.PATH,
-    "Folder for state, journals and the control socket.",
+    "Folder for state, journals and the control socket. It is made at the first start, for its owner alone.",
     ("/var/lib/nsu",),
     default="/var/lib/nsu",
 )
@@ -101,7 +101,8 @@ WEB = Key(
     "MACHINE",
     "WEB",
     values.ADDRESS_PORT,
-    "Address and port of the pages, REST and /metrics. They ask nobody who he is: keep them on a loopback address.",
+    "Not yet of any use. Address and port of the pages, REST and /metrics. They ask nobody who he is: keep them on a"
+    " loopback address.",
     ("127.0.0.1:10080",),
     default_words="there are none",
 )
@@ -277,9 +278,9 @@ AT = Key(
     "DISK",
     "AT",
     values.PATH,
-    "The path of the socket.",
+    "The socket; the file (fuse: its folder becomes the mount); or a link to the device (nbd, loop).",
     ("/run/nsu/unit_1.sock",),
-    default_words="/run/nsu/NAME.sock",
+    default_words="/run/nsu/NAME.sock, /run/nsu/NAME/NAME for fuse, /run/nsu/NAME for nbd and loop",
 )
 NUMBER = Key(
     "DISK",

@@ -130,7 +130,7 @@ def _block_line(code: str) -> BlockLine | Broken:
         return Broken(
             kind,
             f"cannot be named {name[:_SHOWN_CHARACTERS]}",
-            "a name without brackets, commas and quotation marks",
+            "a name without brackets, commas and quotation marks; a key has a `=`",
             opens=True,
         )
     return BlockLine(kind, name)

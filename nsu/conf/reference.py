@@ -38,9 +38,26 @@ The syntax is that of patent WO 02/15018, Appendix D:
 - A key that is marked "repeatable" may stand on several lines; their order counts.
 - The file is UTF-8. Lines may end as on Unix or as on Windows.
 
-A change made by the command line or the web pages touches only the lines it is about: comments, order and
-layout of the others stay as they are, to the byte. It is saved in one step, after it was checked; the file
-before it is kept as `nsu.conf.bak`.
+`nsu check` also looks at the machine: is there a folder for each drive that is to be made, may the user who
+asks write where disks are shown, has the machine the addresses of the ports. A running server does not: a good
+file is good for it.
+
+## When a change takes effect
+
+A running server looks at the file every second, and at once on SIGHUP (to the supervisor, `nsu run`). A bad file
+changes nothing; it is told in the foreground and by `nsu status`, and the settings before it stay in force.
+
+| what changes | when |
+|---|---|
+| HOST blocks with all that is in them, UNITs too; `PRIVILEGED_PORT` | at once; only the hosts it concerns notice |
+| ARRAY blocks, `CONFIG_PORT`, `LISTEN`, the name of NSU | at the next start of `nsu run`; until then a warning |
+| SERVER and DISK blocks: all of the host role | at the next start of `nsu run`; until then a warning |
+| MACHINE: its name, `STATE` | at the next start of `nsu run`; until then a warning |
+| the contents of a `SECRET_FILE` of a HOST | when the file is read again: `touch` nsu.conf after it |
+
+## What is kept for later
+
+Some values are known and refused ("not yet" below). `WEB` is taken, with a warning, and does nothing yet.
 
 """
 

@@ -204,7 +204,7 @@ class _Arranger:
                 number,
                 meaning.kind,
                 f"is a block inside {self._levels[-1].says}, which is inside another",
-                "blocks nest two deep at most: indent it less",
+                "blocks nest two deep at most: indent it less; a key has a `=`",
             )
             self._pass_over(column)
         elif self._fits(number, meaning.kind, column):

@@ -228,4 +228,4 @@ LBA_RANGE = ValueType(
 ON_NO_PATH = ValueType("answer", "queue, or: fail after N s, with N from 1 to 86400", _read_on_no_path)
 LEVEL = _choice("a level", {"jbod": True, "raid0": True, "raid10": False, "raid5": False})
 ACCESS = _choice("a kind of access", {"read-write": True, "read-only": True})
-SHOW = _choice("a way to show a disk", {"socket": True, "nbd": False, "fuse": False, "loop": False})
+SHOW = _choice("a way to show a disk", {"socket": True, "nbd": True, "fuse": True, "loop": True})

@@ -50,6 +50,7 @@ class Disk:
     name: str
     at: Path
     number: int | None = None
+    show: str = "socket"
 
 
 @dataclass
@@ -110,7 +111,7 @@ def _server(server: Server) -> str:
         lines += [f"  LOGIN = {server.login}", f"  SECRET_FILE = {server.secret_file}"]
     lines += [f"  {line}" for line in server.lines]
     for disk in server.disks:
-        lines += [f"  DISK {disk.name}", f"    AT = {disk.at}"]
+        lines += [f"  DISK {disk.name}", f"    SHOW = {disk.show}", f"    AT = {disk.at}"]
         lines += [f"    NUMBER = {disk.number}"] if disk.number is not None else []
     return "\n".join(lines) + "\n"
 

@@ -80,8 +80,8 @@ class World:
     paths: int
 
     def at(self, disk: str) -> Path:
-        """Give the disk's Unix socket."""
-        return self.machine.folder / f"{disk}.sock"
+        """Give where the disk is shown: its socket, its file, the link to its device."""
+        return next(known.at for known in self.server.disks if known.name == disk)
 
     def uri(self, disk: str) -> str:
         return f"nbd+unix:///{disk}?socket={self.at(disk)}"
@@ -91,6 +91,11 @@ class World:
         fresh = self.machine.conf.with_suffix(".new")
         fresh.write_text(conf_text("box1", self.machine.state, self.nsu, self.server))
         fresh.replace(self.machine.conf)
+
+
+def place_of(machine: Machine, disk: str, show: str) -> Path:
+    """Give a place that fits the way in which a disk is shown."""
+    return machine.folder / {"socket": f"{disk}.sock", "fuse": f"{disk}/{disk}", "loop": f"dev-{disk}"}[show]
 
 
 @contextmanager
@@ -107,6 +112,7 @@ def spawn_world(
     folder: Path | None = None,
     host_role: bool = True,
     prepare: Callable[[Machine], None] | None = None,
+    show: str = "socket",
 ) -> Iterator[World]:
     """Run both sides with one host that has `units` (name -> blocks), over two networks, all paths up.
 
@@ -128,7 +134,7 @@ def spawn_world(
     ports = [("127.0.0.1", port_a, paths), ("127.0.0.2", port_b, paths)]
     host = Host("host1", theirs, ports, addresses, secret)
     nsu = Nsu("box1", config_port, {"unit0": (level, files)}, [host], listen=NETWORKS)
-    disks = [Disk(name, machine.folder / f"{name}.sock") for name in units]
+    disks = [Disk(name, place_of(machine, name, show), show=show) for name in units]
     server = Server("box1", NETWORKS, config_port, disks, "host1", secret, paths, list(lines))
     with machine:
         machine.start(conf_text("box1", machine.state, nsu, *([server] if host_role else [])))

@@ -3,6 +3,7 @@
 import errno
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -138,17 +139,35 @@ def test_a_shutdown_is_told(tmp_path: Path) -> None:
             assert caught.value.errno in (errno.ESHUTDOWN, errno.ECONNABORTED, errno.EPIPE, errno.ECONNRESET)
 
 
+def test_a_socket_that_is_no_disk_is_told_and_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hostside.client.HANDSHAKE_MOST_S", 0.2)
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(tmp_path / "host.sock"))
+        silent.listen()
+        with pytest.raises(TimeoutError, match=r"did not greet as an NBD server within 0.2 s; name the disk's AT"):
+            hostside.open_disk(at=tmp_path / "host.sock")
+
+
+def test_only_the_handshake_has_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hostside.client.HANDSHAKE_MOST_S", 0.2)
+    with nbd_server(tmp_path / "disk.sock", faults=Faults(delay_s=0.4)) as server:
+        with hostside.open_disk(at=server.at) as disk:
+            assert disk.pread(512, 0) == bytes(512)
+
+
 def test_nobody_there_and_no_such_export(server: NbdServer, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="cannot be opened"):
         hostside.open_disk(at=tmp_path / "missing.sock")
     with pytest.raises(FileNotFoundError, match="There is no export 'unit_9' here"):
-        hostside.open_disk("unit_9", at=server.at)
+        hostside.open_disk("unit_9", at=str(server.at))
 
 
 def test_it_asks_the_host_role_where_the_disk_is(server: NbdServer, tmp_path: Path) -> None:
     disks = [
         {"name": "unit_1", "at": str(server.at), "show": "socket"},
         {"name": "unit_2", "at": "/dev/nbd3", "show": "nbd"},
+        {"name": "unit_3", "at": "/s", "show": "socket", "shown": False, "trouble": ""},
+        {"name": "unit_4", "at": "/s", "show": "socket", "shown": False, "trouble": "it has no such partition"},
     ]
 
     def main(life: Life) -> int:
@@ -165,9 +184,13 @@ def test_it_asks_the_host_role_where_the_disk_is(server: NbdServer, tmp_path: Pa
         wait_for(lambda: child.is_ready)
         with hostside.open_disk("unit_1", state_dir=tmp_path) as disk:
             assert disk.size_bytes == 64 * MIB
+        with pytest.raises(ConnectionRefusedError, match="the disk unit_3 is not there yet: waiting for the server"):
+            hostside.open_disk("unit_3", state_dir=str(tmp_path))
+        with pytest.raises(ConnectionRefusedError, match="the disk unit_4 is not there yet: it has no such partition"):
+            hostside.open_disk("unit_4", state_dir=tmp_path)
         with pytest.raises(OSError, match="shown as nbd at /dev/nbd3; open that instead"):
             hostside.open_disk("unit_2", state_dir=tmp_path)
-        with pytest.raises(FileNotFoundError, match="there is no disk 'x' on this host; there are: unit_1, unit_2"):
+        with pytest.raises(FileNotFoundError, match="there is no disk 'x' on this host; there are: unit_1, unit_2,"):
             hostside.open_disk("x", state_dir=tmp_path)
     finally:
         child.kill_and_reap()
@@ -175,7 +198,7 @@ def test_it_asks_the_host_role_where_the_disk_is(server: NbdServer, tmp_path: Pa
 
 
 def test_without_a_host_role_the_sentence_says_what_to_run(tmp_path: Path) -> None:
-    with pytest.raises(ConnectionRefusedError, match="is `nsu run` running with this STATE"):
+    with pytest.raises(ConnectionRefusedError, match=r"is `nsu run` running with this STATE.*state_dir="):
         hostside.open_disk("unit_1", state_dir=tmp_path)
 
 

@@ -265,7 +265,8 @@ def test_a_refused_login_says_why_and_waits_for_people(rig: Rig, monkeypatch: py
     nsu = rig.nsu(2, secret=bytes(32))
     client = rig.connect(nsu.port)
     rig.until(lambda: rig.lost)
-    assert "refuses the login" in client.trouble
+    assert client.trouble.count("refused") == 1, "once is enough"
+    assert "LOGIN (host1) and SECRET_FILE of SERVER box1" in client.trouble
     assert client.timer is not None
     assert client.timer.when_s - rig.loop.now() > 50
     assert rig.grants() == 0
@@ -334,3 +335,52 @@ def test_closed_for_good_it_neither_tells_nor_comes_again(rig: Rig) -> None:
     end_s = time.monotonic() + 0.1
     rig.until(lambda: time.monotonic() > end_s)
     assert (rig.grants(), rig.lost) == (1, [])
+
+
+# -- two machines with one login ---------------------------------------------------------------------------------
+
+
+def test_who_is_evicted_says_by_whom_and_rests_longer_each_time(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hostside.config_client, "EVICTED_FIRST_S", 0.2)
+    monkeypatch.setattr(hostside.config_client, "EVICTED_MOST_S", 100.0)
+    nsu = rig.nsu(2)
+    client = rig.connect(nsu.port)
+    rests = []
+    for count in range(1, 4):
+        rig.until(lambda count=count: rig.grants() == count)  # type: ignore[misc]
+        client.evict("another machine logged in as host1 from 10.0.0.9")
+        assert client.timer is not None
+        rests.append(client.timer.when_s - rig.loop.now())
+    assert all(step / 2 <= rest <= step for rest, step in zip(rests, (0.2, 0.4, 0.8), strict=True))
+    assert client.evicted == "another machine logged in as host1 from 10.0.0.9"
+    assert rig.lost[0].startswith("another machine logged in as host1 from 10.0.0.9; this one comes again in")
+
+
+def test_a_steady_session_ends_the_fight(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hostside.config_client, "EVICTED_FIRST_S", 0.01)
+    monkeypatch.setattr(hostside.config_client, "STEADY_SESSION_S", 0.05)
+    nsu = rig.nsu(2)
+    client = rig.connect(nsu.port)
+    rig.until(rig.grants)
+    client.evict("")
+    assert client.evicted == "another machine logged in as host1"
+    rig.until(lambda: rig.grants() == 2)
+    client.keep_alive()
+    assert client.evicted
+    rig.until(lambda: client.is_steady)
+    client.keep_alive()
+    assert client.evicted == ""
+
+
+def test_0x01_that_is_cut_off_again_and_again_rests_too(rig: Rig) -> None:
+    """It has no notice: another host of the same HOST looks like this."""
+    nsu = rig.nsu(1)
+    client = rig.connect(nsu.port, version=1)
+    for count in range(1, hostside.config_client.CUTS_MOST + 1):
+        assert client.evicted == ""
+        rig.until(lambda count=count: rig.grants() == count)  # type: ignore[misc]
+        nsu.hang_up()
+        rig.until(lambda count=count: len(rig.lost) == count)  # type: ignore[misc]
+    assert "does another machine log in" in client.evicted
+    assert client.timer is not None
+    assert client.timer.when_s - rig.loop.now() > 4

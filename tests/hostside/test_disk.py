@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from hostside.client import Disk, open_disk
-from hostside.disk import run_disk
+from hostside.disk import run_disk, why_not
 from hostside.driver.unit import UnitFlag, UnitInfo
 from hostside.packets import COMMAND, REPORT, Report
 from hostside.settings import DiskSettings, ServerEntry
 from ipc.child import fork_child
-from ipc.control import control_call
+from ipc.control import ControlError, control_call
 from ipc.exits import Exit
 from protocol.ops import Flag, Op
 from tests.hostside.agent_rig import make_wiring
@@ -202,18 +202,26 @@ def test_asked_to_stop_it_ends_what_is_in_flight_and_leaves_nothing(rig: DiskRig
     assert not rig.control.exists()
 
 
+def test_who_may_not_show_it_there_is_told_what_to_do() -> None:
+    said = why_not(PermissionError(13, "Permission denied", "/run/nsu"))
+    assert said.startswith("/run/nsu: Permission denied; run the host role as root, or name with AT a place")
+    assert why_not(OSError(98, "another process serves there")) == "another process serves there"
+    assert why_not(ControlError("it answers already")) == "it answers already"
+
+
 def test_its_heart_beats(rig: DiskRig) -> None:
     first = rig.child.last_beat_s
     wait_for(lambda: rig.child.last_beat_s > first)
 
 
 def test_a_disk_that_cannot_be_shown_says_so_and_was_never_ready(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path,
 ) -> None:
     """So the host process knows that it gave nothing to anybody, and just tries again."""
     (tmp_path / "made").write_text("a file where a folder should be")
     rig = DiskRig(tmp_path)
     assert rig.child.wait(5) == Exit.FAILED
     assert not rig.child.is_ready
-    assert "disk unit_1 can't be shown" in capfd.readouterr().err
+    said = rig.wiring.read_reason(rig.wiring.disk_row(0))
+    assert said == f"it can't be shown at {rig.at}: {rig.at.parent}: File exists"
     rig.close()

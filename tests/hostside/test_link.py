@@ -15,9 +15,11 @@ from hostside.driver import unit as unit_room
 from hostside.link import ENXIO, V1_BLOCKS_MAX, unit_info
 from hostside.packets import REPORT, Report
 from hostside.paths import PathState
+from hostside.status import warnings
 from ipc.exits import Exit
 from ipc.packets import QueueFull
 from protocol import events
+from protocol.events import Notice
 from protocol.records import UnitFlag, UnitRecord
 from tests.hostside.link_world import NAMES, PATHS, DiskModel, LinkWorld, PathLife
 
@@ -277,7 +279,7 @@ def test_a_fork_that_fails_costs_a_rest_and_nothing_else(world: LinkWorld) -> No
     world.answer_all()
     world.pass_time(1.0)
     assert world.link.paths.up_count == 0
-    assert "can't be forked" in world.link.disks[0].trouble
+    assert "can't be forked" in world.link.disks[0].failure
     assert "can't be forked" in world.link.paths.paths[0].reason
     world.settle()
 
@@ -315,7 +317,7 @@ def test_a_disk_that_never_was_ready_disturbs_nobody() -> None:
     for _ in range(20):
         world.disk_dies(world.disks[0])
         assert world.has_session
-        assert "died" in world.link.disks[0].trouble
+        assert "died" in world.link.disks[0].failure
         world.pass_time(11)
         world.link.reap()
         world.line.heard_s = world.now_s
@@ -332,7 +334,7 @@ def test_a_disk_that_cannot_work_here_is_not_started_again(world2: LinkWorld, st
     world2.pass_time(100)
     world2.link.reap()
     assert world2.disks[0].puppet is None
-    assert "not started again" in world2.link.disks[0].trouble
+    assert "not started again" in world2.link.disks[0].failure
 
 
 def test_the_queue_of_a_disk_without_a_process_never_fills(world2: LinkWorld) -> None:
@@ -453,3 +455,71 @@ def test_nothing_is_opened_while_it_stops(world2: LinkWorld) -> None:
 def test_close_leaves_no_child(world: LinkWorld) -> None:
     world.link.close()
     assert all(puppet.status == -9 for puppet in world.puppets)
+
+
+# -- words -------------------------------------------------------------------------------------------------------
+
+
+def test_an_evicted_link_waits_and_warns(world2: LinkWorld, capsys: pytest.CaptureFixture[str]) -> None:
+    assert world2.line.nsu is not None
+    world2.line.nsu.notify(Notice.EVICTED, sentence="another machine logged in as host1 from 10.0.0.9")
+    world2.line.deliver()
+    assert not world2.has_session
+    assert world2.line.timer is not None
+    assert world2.line.timer.when_s - world2.now_s >= 5
+    assert any("another machine logged in as host1 from 10.0.0.9" in words for words in warnings(world2.link))
+    assert "ended: another machine logged in as host1 from 10.0.0.9; this one comes again in" in capsys.readouterr().err
+    world2.settle()
+
+
+def test_what_we_kill_is_told_by_its_reason_and_what_dies_by_its_signal(
+    world2: LinkWorld, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, *others = list(world2.agents)
+    world2.agent_dies(first, -11)
+    said = capsys.readouterr().err
+    died = f"the agent of path {first[0]} to box1 (pid -1): it was killed by signal 11"
+    assert f"nsu: host: {died}; the path is opened again" in said
+    world2.line.lose("cut off")
+    for life in others:
+        world2.agent_dies(life, -9)
+        assert world2.link.paths.paths[life[0]].reason == "its session ended"
+    said = capsys.readouterr().err
+    assert "the session with box1 has ended: cut off" in said
+    assert "signal" not in said
+
+
+def test_that_all_paths_are_down_and_that_one_is_back_is_said_once(
+    world2: LinkWorld, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world2.line.lose("cut off")
+    world2.pass_time(2.5)
+    world2.settle()
+    said = capsys.readouterr().err
+    assert said.count("all paths to box1 are down: requests wait for one") == 1
+    assert said.count("a path to box1 is up again, after ") == 1
+
+
+def test_why_there_is_no_session_is_said_once(world2: LinkWorld, capsys: pytest.CaptureFixture[str]) -> None:
+    for _ in range(3):
+        world2.line.lose("connecting: Connection refused")
+        world2.line.lose("connecting: No route to host")
+    said = capsys.readouterr().err
+    assert said.count("Connection refused") == said.count("No route to host") == 1
+
+
+def test_a_disk_that_fails_all_the_time_in_one_way_says_so_once(capsys: pytest.CaptureFixture[str]) -> None:
+    world = LinkWorld(2)
+    world.grant()
+    world.answer_all()
+    for _ in range(5):
+        world.link.wiring.write_reason(world.link.wiring.disk_row(0), "it can't be shown at /x: Permission denied")
+        world.disk_dies(world.disks[0])
+        assert world.link.disks[0].failure == "it can't be shown at /x: Permission denied; it is tried again"
+        world.pass_time(11)
+        world.link.reap()
+        world.line.heard_s = world.now_s
+    said = capsys.readouterr().err
+    assert said.count("nsu: host: disk unit_1: it can't be shown at /x: Permission denied; it is tried again") == 1
+    world.settle()
+    world.close()

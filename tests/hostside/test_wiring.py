@@ -14,7 +14,7 @@ def test_there_is_one_of_each_for_each_place() -> None:
     disks = tuple(DiskSettings(name, n, "socket", Path("/nowhere")) for n, name in enumerate(("a", "b")))
     wiring = make_wiring(ServerEntry("box1", ("127.0.0.1",), 1, "host1", None, 3, None, disks))
     assert [(disk.name, disk.index) for disk in wiring.disks] == [("a", 0), ("b", 1)]
-    assert (len(wiring.commands), wiring.paths, wiring.counters.rows, wiring.reasons.slots) == (3, 3, 3, 3)
+    assert (len(wiring.commands), wiring.paths, wiring.counters.rows, wiring.reasons.slots) == (3, 3, 3, 3 + 2)
     assert wiring.hearts.rows == 3 + 2
     for disk in wiring.disks:
         assert disk.pool.slot_bytes == SLOT_BYTES == SPLIT_BYTES

@@ -37,9 +37,7 @@ def nsu(*arguments: str | Path, timeout_s: float = 30.0) -> "subprocess.Complete
     """The command in a terminal's width, as a process."""
     command = [sys.executable, "-m", "nsu", *map(str, arguments)]
     environment = os.environ | {"COLUMNS": "80"}
-    return subprocess.run(
-        command, capture_output=True, text=True, check=False, timeout=timeout_s, env=environment
-    )
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=timeout_s, env=environment)
 
 
 def assert_fails(result: "Result | subprocess.CompletedProcess[str]", *words: str) -> None:
@@ -90,11 +88,27 @@ def test_the_version() -> None:
 
 
 def test_check_of_a_good_file(conf: Path) -> None:
-    conf.write_text(GOOD)
+    conf.write_text(GOOD.replace("/srv/", f"{conf.parent}/").replace("/var/lib/nsu", f"{conf.parent}/state"))
     result = call("check", "-c", conf)
     assert result.exit_code == 0
     assert result.stdout.splitlines()[-1] == f"{conf} is good: machine box1, server"
     assert "warning: HOST host1" in result.stdout, "version 0x01 is told"
+
+
+def test_a_file_without_c_is_told_how(conf: Path) -> None:
+    for verb in (["run"], ["check"], ["status"], ["trace", "unit_1"]):
+        result = call(*verb, conf)
+        assert result.exit_code == 2
+        assert "A file is named by -c FILE." in " ".join(result.stderr.split())
+
+
+def test_check_of_what_this_machine_has_no_place_for(conf: Path) -> None:
+    conf.write_text(GOOD.replace("/srv/d.img", f"{conf.parent}/absent/d.img"))
+    assert_fails(
+        call("check", "-c", conf),
+        f"{conf}:9: DRIVE: there is no folder {conf.parent}/absent; make it: mkdir -p {conf.parent}/absent",
+        f"nsu: {conf} is well written, but cannot be run here and now as it is",
+    )
 
 
 def test_check_of_a_bad_file_names_line_key_and_what_would_be_right(conf: Path) -> None:
@@ -146,6 +160,13 @@ def test_run_with_a_state_that_cannot_be(conf: Path, tmp_path: Path, state: str)
 @pytest.mark.parametrize("verb", [["status"], ["status", "--json"], ["trace", "unit_1"]])
 def test_when_nothing_runs_it_is_said_how_to_start(conf: Path, verb: list[str]) -> None:
     assert_fails(call(*verb, "-c", conf), "no process answers at", f"Start it with: nsu run -c {conf}")
+
+
+@pytest.mark.parametrize("verb", [["status"], ["trace", "unit_1"]])
+def test_a_file_that_has_become_bad_is_no_reason_not_to_ask(conf: Path, tmp_path: Path, verb: list[str]) -> None:
+    conf.write_text(conf.read_text() + "nonsense\n")
+    result = call(*verb, "-c", conf)
+    assert_fails(result, f"{conf} is not good now", "See: nsu check", f"no process answers at {tmp_path}/state/")
 
 
 def test_who_may_not_ask_is_told_so() -> None:

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +16,18 @@ import pytest
 
 from nsu import demo_machine
 from nsu.conf.load import load_file
-from nsu.demo_machine import LONGEST_SOCKET, NETWORKS, PATHS, DemoError, DemoMachine, free_ports, is_free, make_folder
+from nsu.demo_machine import (
+    LONGEST_SOCKET,
+    NETWORKS,
+    PATHS,
+    DemoError,
+    DemoMachine,
+    free_ports,
+    is_free,
+    make_folder,
+    sweep,
+    try_lock,
+)
 
 SPAWN = """
 import signal, sys, time
@@ -72,6 +84,32 @@ def test_a_folder_that_is_not_there_is_refused(temporary: Path, monkeypatch: pyt
     monkeypatch.setattr(tempfile, "tempdir", str(temporary / "absent"))
     with pytest.raises(DemoError, match=r"there is no folder for temporary files: .*; name one by TMPDIR"):
         make_folder()
+
+
+# --- what killed demos have left ---
+
+
+def left(temporary: Path, name: str, age_s: float = 3600.0) -> Path:
+    folder = temporary / name
+    (folder / "state").mkdir(parents=True)
+    for lock in (folder / "lock", folder / "state" / "lock"):
+        lock.touch()
+    os.utime(folder, (time.time() - age_s,) * 2)
+    return folder
+
+
+def test_only_what_nobody_holds_any_more_is_swept(temporary: Path) -> None:
+    stale, mine, supervised = (left(temporary, f"nsu-demo-{name}") for name in ("stale", "mine", "supervised"))
+    young = left(temporary, "nsu-demo-young", 10.0)
+    other = left(temporary, "somebody-else")
+    locks = [try_lock(mine), try_lock(supervised / "state")]
+    assert None not in locks
+    sweep(temporary)
+    assert [folder.exists() for folder in (stale, mine, supervised, young, other)] == [False, True, True, True, True]
+    for lock in locks:
+        os.close(lock or 0)
+    make_folder()
+    assert not mine.exists(), "the next demo sweeps"
 
 
 # --- the ports ---
@@ -136,6 +174,7 @@ def test_it_runs_until_it_is_closed(temporary: Path) -> None:
         machine.start()
         assert machine.runs
         assert machine.all_up()
+        assert try_lock(machine.folder) is None
         assert [path["state"] for path in machine.paths()] == ["up"] * PATHS
         agents = machine.titled("nsu: agent demo 127.0.0.1:")
         assert [words.rpartition("#")[2] for _, words in agents] == ["0", "2", "4", "6"]

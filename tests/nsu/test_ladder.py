@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hostside import open_disk
-from ipc.control import ControlError
+from ipc.control import ControlError, ControlServer
+from ipc.loop import Loop
 from nsu.ladder import READ, WRITE, NotFollowedError, follow, ladder
 from tests.harness import World
 
@@ -106,6 +107,26 @@ def test_no_write_comes_by_itself(world: World) -> None:
     with pytest.raises(NotFollowedError, match=r"no write of disk unit_2 was done within 0.3 s"):
         follow(world.machine.state, "unit_2", "write", 0.3)
     assert time.monotonic() - began_s < 5
+
+
+@pytest.mark.system
+def test_without_a_path_it_is_said_at_once(tmp_path: Path) -> None:
+    disks = {"disks": [{"name": "unit_1", "shown": True, "server": "box1", "at": "/s", "control": "/c"}]}
+    trouble = "connecting to 10.1.1.1:10001: Connection refused"
+    servers = {"servers": [{"name": "box1", "paths_up": 0, "trouble": trouble}]}
+    loop = Loop()
+    control = ControlServer(loop, tmp_path / "host.sock", {"disks": lambda _: disks, "status": lambda _: servers})
+    answering = threading.Thread(target=loop.run)
+    loop.call_later(5.0, loop.stop)
+    answering.start()
+    try:
+        with pytest.raises(NotFollowedError, match=f"no path to box1 is up now, so there is nothing.*: {trouble}"):
+            follow(tmp_path, "unit_1", "read", 30.0)
+    finally:
+        loop.enqueue(loop.stop)
+        answering.join()
+        control.close()
+        loop.close()
 
 
 @pytest.mark.system

@@ -5,12 +5,15 @@ import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from hostside import open_disk
+from ipc.control import ControlError, control_call
 from nsu.conf.load import load_file
-from nsu.roles import ConfWatch, mains, sentence_of, stamp
+from nsu.last_words import LastWords
+from nsu.roles import ConfWatch, HostWatch, mains, sentence_of, stamp
 from serverside.drives.base import DriveError
 from tests.harness import Disk, Host, Machine, Nsu, Server, Unit, conf_text, free_ports, write_secret
 from tests.nsu.small_roles import wait_until
@@ -86,7 +89,8 @@ def conf(tmp_path: Path) -> Conf:
 def test_the_file_says_which_roles_there_are(tmp_path: Path, text: str, roles: list[str]) -> None:
     path = tmp_path / "nsu.conf"
     path.write_text(text)
-    assert list(mains(path, load_file(path), stamp(path))) == roles
+    words = LastWords(("server", "host"))
+    assert list(mains(path, load_file(path), stamp(path), words)) == roles
 
 
 # --- a running server follows the file ---
@@ -129,9 +133,11 @@ def test_what_means_the_same_changes_nothing(conf: Conf, text: str) -> None:
     assert conf.watch.fresh() is None
 
 
-def test_a_file_that_is_gone_changes_nothing(conf: Conf) -> None:
+def test_a_file_that_is_gone_changes_nothing_and_is_told_once(conf: Conf, capsys: pytest.CaptureFixture[str]) -> None:
     conf.path.unlink()
     assert conf.watch.fresh() is None
+    assert conf.watch.fresh() is None
+    assert capsys.readouterr().err.count(f"{conf.path} is not there any more; the settings it had stay in force") == 1
     conf.write(CHANGED)
     assert Conf.last_lba(conf.watch.fresh()) == 999
 
@@ -170,6 +176,42 @@ def test_a_start_waits_for_a_good_file(conf: Conf, capsys: pytest.CaptureFixture
         conf.write(text)
     assert conf.watch.newest() is None
     assert f"it starts once {conf.path} is good again" in capsys.readouterr().err
+
+
+# --- what takes effect at the next start only ---
+
+
+def host_watch(path: Path, text: str) -> HostWatch:
+    path.write_text(text)
+    return HostWatch(path, load_file(path), stamp(path))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        (GOOD + HOST, GOOD + HOST.replace("box2", "box3"), ["its SERVER blocks have changed"]),
+        (GOOD + HOST, GOOD, ["its SERVER blocks have changed"]),
+        (NO_SERVER, NO_SERVER.replace("box1", "box9"), ["its SERVER blocks", "its MACHINE block has changed"]),
+        (NO_SERVER, GOOD + HOST, ["its server role has changed"]),
+        (GOOD + HOST, CHANGED + HOST, []),
+        (GOOD + HOST, BAD + HOST, ["is not good now; what runs keeps its former settings"]),
+    ],
+)
+def test_what_a_running_machine_cannot_take_is_warned_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], before: str, after: str, words: list[str]
+) -> None:
+    path = tmp_path / "nsu.conf"
+    watch = host_watch(path, before)
+    assert watch.warnings() == ()
+    path.write_text(after)
+    found = watch.warnings()
+    assert len(found) == len(words)
+    for sentence, word in zip(found, words, strict=True):
+        assert word in sentence
+    assert watch.warnings() == found
+    assert capsys.readouterr().err.count("nsu: warning:") == len(words), "said once"
+    path.write_text(before)
+    assert watch.warnings() == (), "taken back, it is no warning any more"
 
 
 # --- real ones ---
@@ -235,3 +277,22 @@ def test_errors_are_told_with_what_they_are_about(tmp_path: Path) -> None:
     assert sentence_of(missing.value) == f"{tmp_path}/missing: No such file or directory"
     assert sentence_of(OSError(98, "can't open port 1: it is in use")) == "can't open port 1: it is in use"
     assert sentence_of(DriveError(16, "drive d is in use")) == "drive d is in use"
+    assert "no network interface of this machine has that" in sentence_of(OSError(99, "can't open 10.9.9.9:1: Cannot"))
+    assert "root or CAP_NET_BIND_SERVICE" in sentence_of(OSError(13, "can't open 127.0.0.1:80: Permission denied"))
+
+
+@pytest.mark.system
+def test_status_quotes_what_a_failing_role_said_last(machine: Machine) -> None:
+    with socket.create_server(("127.0.0.1", free_ports(1)[0])) as other:
+        port = other.getsockname()[1]
+        ours = {"config_port": port, "data_port": free_ports(1)[0], "drive": f"{machine.folder}/d.img(1MiB)"}
+        machine.start(SERVER.format(**PLAIN | ours | {"state": machine.state}))
+        said = f"can't open 127.0.0.1:{port}: Address already in use"
+        wait_until(lambda: said in ask(machine)["processes"][0]["why"], machine.log)
+
+
+def ask(machine: Machine) -> dict[str, Any]:
+    try:
+        return control_call(machine.state / "supervisor.sock", "status")
+    except ControlError:
+        return {"processes": [{"why": ""}]}

@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.table import Table
 
 from nsu.gather import gather
-from nsu.show import paths_table, process_words, show_status, size
-from tests.harness import World
+from nsu.show import paths_table, process_words, show_status, size, source_words, warnings_of
+from tests.harness import World, spawn_world
 
 LONG = "/tmp/pytest-of-somebody/pytest-1234/test_with_a_name_that_is_long0/unit_1.sock"
 SENTENCE = "waiting for the server at [fe80::1]:10001: [Errno 111] Connection refused"
@@ -152,6 +152,18 @@ def test_a_real_status_fits_80_columns_on_one_line_for_each_path(world: World) -
         assert word in text
 
 
+@pytest.mark.system
+def test_that_version_1_is_not_protected_is_told_once_for_each_side() -> None:
+    """nsu.conf and the running roles warn in the same words."""
+    with spawn_world(units={"unit_1": 2048}, paths=2, version=1) as old:
+        found = gather(old.machine.state)
+    assert len(found["supervisor"]["warnings"]) == 2
+    assert sorted(warning.split(" has no SECRET_FILE")[0] for warning in warnings_of(found)) == [
+        f"HOST {found['server']['hosts'][0]['name']}",
+        "SERVER box1",
+    ]
+
+
 def test_the_longest_fits_80_columns_too_and_nothing_is_cut_off() -> None:
     text = shown(FOUND)
     assert max(map(len, text.splitlines())) <= 80
@@ -184,8 +196,9 @@ def test_what_is_told_is_no_markup() -> None:
     assert joined(SENTENCE) in joined(text)
 
 
-def test_each_warning_is_told_once() -> None:
+def test_each_warning_is_told_once_and_before_all_tables() -> None:
     text = shown(FOUND)
+    assert text.rindex("warning:") < text.index("arrays")
     assert text.count("warning: HOST old") == 1
     assert text.count("warning: another") == 1
 
@@ -206,10 +219,24 @@ def test_a_machine_whose_roles_do_not_answer_is_told_too() -> None:
 
 
 @pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("Appendix D, step 4", "Appendix D"),
+        ("hostside/agent.py KEEPALIVE_S", "built in"),
+        ("nsu.conf, ON_NO_PATH", "nsu.conf"),
+    ],
+)
+def test_a_timer_is_said_to_be_set_by_whom_in_short(source: str, words: str) -> None:
+    assert source_words(source) == words
+
+
+@pytest.mark.parametrize(
     ("process", "words"),
     [
         ({"name": "server", "state": "starting", "pid": 7, "why": ""}, "server starting (pid 7)"),
         ({"name": "server", "state": "resting", "pid": None, "why": "it failed"}, "server resting: it failed"),
+        ({"name": "host", "state": "starting", "pid": 7, "why": "no room"}, "host starting (pid 7): no room"),
+        ({"name": "host", "state": "ready", "pid": 7, "why": "no room"}, "host ready (pid 7)"),
         ({"name": "server", "state": "wanted", "pid": None, "why": ""}, "server wanted"),
     ],
 )

@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from ipc.control import ControlError, control_call
+from nsu.last_words import LastWords
 from nsu.supervisor import StateUnusableError, Supervisor, lock_state
 from tests.nsu.small_roles import SmallSupervisor, wait_until
 
@@ -54,14 +55,16 @@ def test_a_killed_role_is_started_again(small: SmallSupervisor) -> None:
     assert second != first
     wait_states(small, server="ready")
     assert [process["pid"] for process in status(small)["processes"]] == [second]
-    assert small.end()[0] == 0
+    code, said = small.end()
+    assert code == 0
+    assert f"nsu: server (pid {first}) ended: it was killed by signal 9; it is started again" in said
 
 
 def test_a_role_that_must_not_be_started_again_ends_all_in_order_with_1(small: SmallSupervisor) -> None:
     small.start(host="steady", server="never_again")
     code, said = small.end(None)
     assert code == 1
-    assert "server is not started again: it must not be started again until a person has acted" in said
+    assert "server is not started again: a person has to act first; its last words are above" in said
     assert small.words().count("server up") == 1
     assert small.words()[-2:] == ["host asked", "host gone"] or "host up" not in small.words()
     assert "Traceback" not in said
@@ -162,6 +165,28 @@ def test_status_tells_who_runs(small: SmallSupervisor) -> None:
         {"name": "server", "state": "ready", "pid": small.diary()[0].pid, "why": ""},
     ]
     assert psutil.Process(small.pid).cmdline()[0].rstrip() == "nsu: supervisor"
+
+
+def test_a_new_state_folder_is_for_its_owner_alone_and_another_is_left_as_it_is(tmp_path: Path) -> None:
+    os.close(lock_state(tmp_path / "new"))
+    assert (tmp_path / "new").stat().st_mode & 0o777 == 0o700
+    (tmp_path / "old").mkdir(mode=0o755)
+    os.close(lock_state(tmp_path / "old"))
+    assert (tmp_path / "old").stat().st_mode & 0o777 == 0o755
+
+
+def test_last_words_and_later_warnings_are_told(tmp_path: Path) -> None:
+    words = LastWords(("server",))
+    supervisor = Supervisor(
+        "small", tmp_path, {"server": lambda _: 0}, ("a",), words=words, later_warnings=lambda: ["b"]
+    )
+    try:
+        words.put("server", "no room")
+        assert (supervisor.why("server"), supervisor.status()["warnings"]) == ("no room", ["a", "b"])
+    finally:
+        supervisor.control.close()
+        supervisor.loop.close()
+        os.close(supervisor.lock)
 
 
 def test_one_state_folder_has_one_supervisor(tmp_path: Path) -> None:

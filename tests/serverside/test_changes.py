@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from serverside.changes import can_stay, disturbed, possible
+from serverside.changes import can_stay, differences, disturbed, possible
 from serverside.settings import HostSettings, ServerSettings
 from tests.serverside.rig import host, settings, unit
 
@@ -75,3 +75,17 @@ def test_who_may_stay() -> None:
     assert not can_stay(A, 2, replace(A, secret=None))
     without = replace(A, secret=None)
     assert not can_stay(without, 1, without)
+
+
+def test_what_changed_is_named() -> None:
+    grown = replace(A, units=A.units[:1], data_ports=host(ports=[(10002, 5)]).data_ports)
+    new = replace(both(grown, replace(B, name="c")), privileged_port=not both(A, B).privileged_port)
+    port = "yes" if new.privileged_port else "no"
+    assert differences(both(A, B), new) == [
+        "HOST c added",
+        "HOST b removed",
+        "HOST a changed (DATA_PORT, UNIT)",
+        f"PRIVILEGED_PORT = {port}",
+    ]
+    assert differences(both(A, B), both(replace(A, secret=bytes(32)), B)) == ["HOST a changed (SECRET_FILE)"]
+    assert differences(both(A, B), both(B, A)) == ["the order of the HOSTs"]

@@ -28,6 +28,7 @@ class Server:
         self.lines: list[ConfigLine] = []
         self.told: list[Event] = []
         self.closed: list[ConfigLine] = []
+        self.refused: list[str] = []
         self.grants = True
 
     def offered(self, peer_address: str) -> int:
@@ -46,6 +47,9 @@ class Server:
             line.dialogue.answer_units(MANY_UNITS)
         elif isinstance(event, AskStartTime):
             line.dialogue.answer_starttime(42)
+
+    def on_refused(self, peer_address: str, why: str) -> None:
+        self.refused.append(f"{peer_address}: {why}")
 
     def on_closed(self, line: ConfigLine) -> None:
         self.closed.append(line)
@@ -107,7 +111,9 @@ def test_step_1_an_unprivileged_port_is_closed_without_a_byte(loop: Loop, server
     with stranger(port) as sock:
         turn(loop, partial(readable, sock))
         assert sock.recv(1) == b""
+        number = sock.getsockname()[1]
     assert port.half_open == {}
+    assert server.refused == [f"{HERE}: its port is {number}, and PRIVILEGED_PORT = yes asks for one below 1024"]
     port.close()
 
 
@@ -164,6 +170,8 @@ def test_step_5_a_wrong_complement_is_told_then_closed(
         turn(loop, partial(readable, sock))
         assert sock.recv(1) == b""
     assert server.told == []
+    assert len(server.refused) == 1
+    assert "complement" in server.refused[0]
 
 
 # --- bounds ---

@@ -48,7 +48,9 @@ class World:
 
     def new_session(self, number: int) -> Session:
         dialogue, _ = proven_dialogue()
-        return Session(number, number << 32, 2, self.host, HERE, dialogue, lambda: None, lambda: None, 0.0)
+        return Session(
+            number, number << 32, 2, self.host, HERE, dialogue, lambda: None, lambda: None, lambda: None, 0.0
+        )
 
     def on_places(self) -> None:
         self.places_told.append((self.free(), len(self.session.srws)))

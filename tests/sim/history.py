@@ -4,6 +4,7 @@ Every write carries a version, counted up in the order of `submit`, in each of i
   * a read gives, for each block, a version no older than the newest that was acknowledged, or seen by another read,
     before the read was submitted: nothing stale, nothing lost, no way back;
   * and one that was submitted: no bytes from anywhere else;
+  * and none that failed and was seen to be absent by a read submitted after that: what has failed stays away;
   * an acknowledged write is wholly on the server; with FUA, on its stable storage;
   * a FLUSH that succeeded has put every write submitted before it on stable storage, and found none unfinished.
 """
@@ -26,6 +27,16 @@ class Write:
     is_acked: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What was known of the blocks of a read when it was submitted."""
+
+    first: int
+    floor: "array[int]"
+    failed: dict[int, tuple[int, ...]]
+    """Block -> versions that had failed by then."""
+
+
 class History:
     """`stored` and `durable` are the server's blocks, which the checker only looks at."""
 
@@ -36,6 +47,10 @@ class History:
         """Of each block, the version below which no new read may come."""
         self.writes: list[Write] = []
         self.not_flushed: list[Write] = []
+        self.failed: dict[int, set[int]] = {}
+        """Block -> versions whose writes failed, and that may be there or not."""
+        self.absent: set[tuple[int, int]] = set()
+        """Block and failed version that was not there when looked for."""
 
     def write_submitted(self, first: int, end: int) -> Write:
         write = Write(len(self.writes) + 1, first, end)
@@ -49,6 +64,8 @@ class History:
         write.is_done = True
         write.is_acked = acked
         if not acked:
+            for block in range(write.first, write.end):
+                self.failed.setdefault(block, set()).add(write.version)
             return
         if min(self.stored[write.first : write.end]) < write.version:
             raise BrokenWordError(f"write {write.version} was acknowledged, but is not whole on the server")
@@ -56,12 +73,16 @@ class History:
             raise BrokenWordError(f"write {write.version} with FUA was acknowledged, but is not durable")
         self._raise_floor(write.first, [write.version] * (write.end - write.first))
 
-    def read_submitted(self, first: int, end: int) -> "array[int]":
-        return self.floor[first:end]
+    def read_submitted(self, first: int, end: int) -> Expected:
+        failed = {block: tuple(self.failed[block]) for block in range(first, end) if block in self.failed}
+        return Expected(first, self.floor[first:end], failed)
 
-    def read_done(self, first: int, floor: "array[int]", versions: list[int]) -> None:
-        newest = len(self.writes)
-        for block, (low, version) in enumerate(zip(floor, versions, strict=True), first):
+    def read_done(self, expected: Expected, versions: list[int]) -> None:
+        first, newest = expected.first, len(self.writes)
+        for block, (low, version) in enumerate(zip(expected.floor, versions, strict=True), first):
+            if (block, version) in self.absent:
+                raise BrokenWordError(f"block {block} read as {version}, which had failed and was not there before")
+            self.absent.update((block, failed) for failed in expected.failed.get(block, ()) if failed > version)
             if version < low:
                 raise BrokenWordError(f"block {block} read as {version}, after {low} was acknowledged or seen")
             if version > newest:
@@ -88,7 +109,7 @@ class History:
         for write in self.writes:
             if not write.is_done:
                 raise BrokenWordError(f"write {write.version} never ended")
-        self.read_done(0, self.floor, self.stored.tolist())
+        self.read_done(self.read_submitted(0, len(self.floor)), self.stored.tolist())
 
     def _raise_floor(self, first: int, versions: list[int]) -> None:
         for block, version in enumerate(versions, first):

@@ -6,6 +6,7 @@ import pytest
 
 from hostside.driver.driver import HostDriver
 from hostside.driver.flushes import Flushes
+from hostside.driver.ghosts import Ghosts, Holder
 from hostside.driver.ranges import RangeLock
 from hostside.driver.request import Request
 from hostside.packets import Report
@@ -39,6 +40,7 @@ def test_simulation_does_work() -> None:
         world.run()
     assert sum(world.server.executed for world in worlds) > 30 * 100
     assert sum(max(world.incarnations) > 2 for world in worlds) > 5
+    assert sum(world.given_up for world in worlds) > 10
 
 
 class EarlyReport(HostDriver):
@@ -95,6 +97,31 @@ def no_range_lock(**arguments: object) -> HostDriver:
     return driver
 
 
+class NoGhosts(Ghosts):
+    def add(self, request: Request, holder: Holder) -> None:
+        pass
+
+
+def ghost_range_not_kept(**arguments: object) -> HostDriver:
+    """Frees the range of a write that it has given up, though its path is not fenced."""
+    driver = HostDriver(**arguments)  # type: ignore[arg-type]
+    driver._ghosts = NoGhosts()
+    return driver
+
+
+class EarlyExorcism(HostDriver):
+    """Takes a new path for the fence of those that were given up."""
+
+    def _take_control(
+        self, kind: int, path: int, incarnation: int, status: int, credits: int, value: int, generation: int
+    ) -> None:
+        super()._take_control(kind, path, incarnation, status, credits, value, generation)
+        if kind == Report.AVAILABLE and credits:
+            for holder in {holder for holders in self._ghosts._unfenced.values() for holder in holders}:
+                for write in self._ghosts.lost(*holder):
+                    self._leave_range(write)
+
+
 class NoAttempts(HostDriver):
     """Believes a late report for a former use of the tag's index."""
 
@@ -103,7 +130,13 @@ class NoAttempts(HostDriver):
         super()._start(request)
 
 
-@pytest.mark.parametrize("make_driver", [EarlyReport, RetryBeforeLost, flush_without_drain, no_range_lock, NoAttempts])
+@pytest.mark.parametrize(
+    "make_driver",
+    [
+        EarlyReport, RetryBeforeLost, flush_without_drain, no_range_lock, NoAttempts, ghost_range_not_kept,
+        EarlyExorcism,
+    ],
+)  # fmt: skip
 def test_planted_bug_is_found(make_driver: Callable[..., HostDriver]) -> None:
     for seed in range(SEEDS_TO_FIND_A_BUG):
         try:

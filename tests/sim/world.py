@@ -12,7 +12,7 @@ from ipc.buffers import BufferPool
 from protocol.limits import BLOCK_BYTES
 from protocol.ops import Op
 from tests.sim.history import BrokenWordError, History, Write
-from tests.sim.server import Agents, Server, fill
+from tests.sim.server import Agents, Line, Server, fill
 
 BLOCKS = 2048
 ALL_FLAGS = (
@@ -41,12 +41,16 @@ class World:
         self.agents = Agents(self.server, self.pool, self.notes, self.zeros_at)
         self.incarnations = [0] * chance.randint(1, 4)
         self.fault_rate = chance.choice([0.0, 0.03, 0.1])
+        self.silent_until_s = 0.0
+        """Until then the server answers nobody: no path comes up, none is fenced."""
+        self.given_up = 0
+        """Writes that were reported as failed before their paths were fenced."""
         self.in_flight = 0
         self.zeros: list[Write] = []
         self.unit = UnitInfo(number=3, name="sim", blocks=BLOCKS, generation=1, flags=ALL_FLAGS, version=version)
         self.driver = make_driver(
             unit=self.unit, pool=self.pool, notes=self.notes, disk_index=0, tags_max=self.tags_max,
-            clock=lambda: self.now_s, fail_after_s=chance.choice([None, None, 2.0]),
+            clock=lambda: self.now_s, fail_after_s=chance.choice([None, 0.1, 1.0]),
         )  # fmt: skip
 
     def run(self) -> None:
@@ -70,9 +74,12 @@ class World:
             self.open()
         elif self.chance.random() < fault_rate:
             self.chance.choices(
-                [self.break_path, self.fence, self.open, self.change_unit, self.shut_down, self.repeat],
-                [6, 3, 9, 2, 1, 2],
-            )[0]()
+                [
+                    self.break_path, self.fence, self.open, self.change_unit, self.shut_down, self.repeat,
+                    self.fall_silent,
+                ],
+                [6, 3, 9, 2, 1, 2, 1],
+            )[0]()  # fmt: skip
         elif self.in_flight < 24 and self.chance.random() < 0.3:
             self.chance.choices(
                 [self.submit_write, self.submit_read, self.submit_zeros, self.submit_flush], [10, 7, 2, 1]
@@ -89,6 +96,9 @@ class World:
             if self.chance.random() < line.pace:
                 self.chance.choice([agents.send_one, agents.execute_one, agents.answer_one])(line)
         self.deliver_reports()
+        self.hand_over()
+
+    def hand_over(self) -> None:
         for path, packets in self.driver.outgoing():
             self.agents.take_commands(path, packets)
 
@@ -116,6 +126,7 @@ class World:
     ) -> Request | None:
         def on_done_once(request: Request) -> None:
             self.in_flight -= 1
+            self.given_up += request in self.driver._ghosts
             on_done(request)
             self.driver.release(request)
 
@@ -167,14 +178,14 @@ class World:
         def done(request: Request) -> None:
             if request.status == 0:
                 versions = [v for view in request.views for v in view.cast("Q")[::64].tolist()]
-                self.history.read_done(first, floor, versions)
+                self.history.read_done(expected, versions)
 
         request = self.make(Op.READ, first, end, done)
         if request is None:
             return
         for view in request.views:
             fill(view, [POISON] * (len(view) // BLOCK_BYTES))
-        floor = self.history.read_submitted(first, end)
+        expected = self.history.read_submitted(first, end)
         self.submit(request)
 
     def submit_flush(self) -> None:
@@ -192,6 +203,8 @@ class World:
 
     def open(self) -> None:
         """Open one path that has no live agent; its predecessor may not be fenced yet."""
+        if self.now_s < self.silent_until_s:
+            return
         path = self.chance.randrange(len(self.incarnations))
         if self.agents.alive(path) is None:
             self.incarnations[path] += 1
@@ -200,14 +213,38 @@ class World:
     def break_path(self) -> None:
         line = self.agents.alive(self.chance.randrange(len(self.incarnations)))
         if line is not None:
-            line.is_alive = False
-            line.pace = self.chance.choice([1, 0.1, 0.01])
+            self.kill(line)
             if self.chance.random() < 0.5:
-                self.agents.report(Report.AVAILABLE, line.path, line.incarnation, credits=0)
+                self.reap(line)
+
+    def kill(self, line: Line) -> None:
+        line.is_alive = False
+        line.pace = self.chance.choice([1, 0.1, 0.01])
+
+    def reap(self, line: Line) -> None:
+        self.agents.report(Report.AVAILABLE, line.path, line.incarnation, credits=0)
+
+    def fall_silent(self) -> None:
+        """All paths break, and the server is heard again only after long; what it has received it may still do."""
+        self.silent_until_s = self.now_s + self.chance.choice([0.1, 0.3, 1.5])
+        self.fill_wires()
+        for line in self.agents.lines:
+            if line.is_alive:
+                self.kill(line)
+                line.pace = self.chance.choice([0.1, 0.01, 0.001])
+            self.reap(line)
+
+    def fill_wires(self) -> None:
+        for _ in range(self.chance.randint(0, 8)):
+            self.submit_write()
+        self.hand_over()
+        for line in self.agents.lines:
+            for _ in range(self.chance.randint(0, 8)):
+                self.agents.send_one(line)
 
     def fence(self) -> None:
         dead = [line for line in self.agents.lines if not line.is_alive]
-        if dead:
+        if dead and self.now_s >= self.silent_until_s:
             self.agents.fence(self.chance.choice(dead), self.chance)
 
     def change_unit(self) -> None:

@@ -32,10 +32,19 @@ def test_window_bounds() -> None:
     paths = two_paths(10**9, 10**6)
     paths.available(0, 1, 3, 0, 0.0)
     assert load(paths, 10)[0] == 3
-    paths.available(0, 1, 0, 0, 0.0)
+    paths.available(0, 1, 2, 0, 0.0)
     assert load(paths, 10)[0] == 0, "a window that shrank below what is held gives nothing"
     paths.available(0, 1, 4, 0, 0.0)
     assert load(paths, 10)[0] == 1
+
+
+def test_window_of_0_is_the_last_word_of_an_incarnation() -> None:
+    paths = two_paths(10**9, 10**6)
+    paths.available(0, 1, 0, 0, 0.0)
+    paths.available(0, 1, 4, 0, 0.0)
+    assert load(paths, 10)[0] == 0
+    paths.available(0, 2, 4, 0, 0.0)
+    assert load(paths, 10)[0] == 4
 
 
 def test_no_path_no_choice() -> None:

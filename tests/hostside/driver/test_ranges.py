@@ -52,6 +52,18 @@ def test_waits_for_waiting_writes_too() -> None:
     assert lock.leave(second) == [third]
 
 
+def test_tells_who_waits_once() -> None:
+    lock = RangeLock()
+    holders = make(0, 2 * REGION), make(2 * REGION, 4096), make(4 * REGION, 2 * NARROW_REGIONS * REGION)
+    assert all(lock.enter_write(holder) for holder in holders)
+    assert lock.waiting() == []
+    write, read, wide_read = make(0, 3 * REGION), make(0, 4096, Op.READ), make(5 * REGION, 4096, Op.READ)
+    assert not lock.enter_write(write)
+    assert not lock.enter_read(read)
+    assert not lock.enter_read(wide_read)
+    assert sorted(map(id, lock.waiting())) == sorted(map(id, (write, read, wide_read)))
+
+
 @pytest.mark.parametrize("wide_first", [True, False])
 def test_wide_write_and_narrow_one(wide_first: bool) -> None:
     lock = RangeLock()

@@ -42,19 +42,6 @@ def test_clock_runs_only_while_no_path_exists() -> None:
     assert rig.driver.next_tick() == 560
 
 
-def test_what_a_path_holds_is_not_reported_before_it_is_fenced() -> None:
-    rig = Rig(fail_after_s=60)
-    rig.available()
-    request = rig.submit(Op.WRITE)
-    assert len(rig.sent()) == 1
-    rig.available(window=0)
-    rig.driver.tick(160)
-    assert rig.submit(Op.READ).status == EIO
-    assert not request.finished
-    rig.lost()
-    assert request.status == EIO
-
-
 def test_unit_that_is_gone_fails_all_but_what_ends_well() -> None:
     rig = Rig()
     rig.available(window=1)

@@ -34,6 +34,7 @@ class StandIn:
         self.attachment: Attachment | None = None
         self.closed = False
         self.connects = 0
+        self.reconfigures = 0
         self.deaf_attempts = 0
 
     def find(self, identifier: str) -> int | None:
@@ -48,6 +49,7 @@ class StandIn:
     def reconfigure(self, index: int, attachment: Attachment, sockets: Sequence[int] = ()) -> None:
         assert index == 5
         self.attachment = attachment
+        self.reconfigures += 1
         free = [place for place, held in enumerate(self.places) if held is None]
         for place, fd in zip(free, sockets, strict=False):  # without a place for it a socket is dropped
             self.places[place] = socket.socket(fileno=os.dup(fd))
@@ -71,9 +73,10 @@ class StandIn:
 
     # -- for the tests
 
-    def let_go(self) -> None:
-        """All sockets are dead."""
-        for place, held in enumerate(self.places):
+    def let_go(self, *places: int) -> None:
+        """The sockets at `places`, or all, are dead."""
+        for place in places or range(len(self.places)):
+            held = self.places[place]
             if held is not None:
                 held.close()
             self.places[place] = None
@@ -95,6 +98,11 @@ class Rig:
     def open(self, driver: MemoryDriver, **arguments: object) -> NbdKernelFrontend:
         more: dict[str, object] = {"kernel": self.kernel, "users": lambda _: self.users, **arguments}
         return NbdKernelFrontend(self.loop, driver, self.at, "unit_1", **more)  # type: ignore[arg-type]
+
+    def close(self) -> None:
+        self.frontend.close()
+        self.kernel.let_go()
+        self.loop.close()
 
     def run_until(self, is_true: Callable[[], bool]) -> None:
         """Run the loop until it is so."""
@@ -133,9 +141,7 @@ class Rig:
 def rig(tmp_path: Path) -> Iterator[Rig]:
     rig = Rig(tmp_path / "unit_1")
     yield rig
-    rig.frontend.close()
-    rig.kernel.let_go()
-    rig.loop.close()
+    rig.close()
 
 
 def test_every_socket_serves_from_the_first_byte(rig: Rig) -> None:
@@ -159,14 +165,12 @@ def test_without_flush_there_is_one_socket(tmp_path: Path) -> None:
     assert len(rig.kernel.sockets) == 1
     assert rig.kernel.attachment is not None
     assert rig.kernel.attachment.dead_timeout_s == 300
-    rig.frontend.close()
+    rig.close()
 
 
 def test_lost_sockets_are_replaced(rig: Rig) -> None:
-    rig.kernel.sockets[1].close()
-    rig.kernel.places[1] = None
-    rig.kernel.sockets[2].close()
-    rig.kernel.places[3] = None
+    rig.kernel.let_go(1, 3)
+    assert len(rig.kernel.sockets) == 2
     rig.run_until(lambda: None not in rig.kernel.places)
     for held in rig.kernel.sockets:
         assert rig.read(held, 512) == bytes(512)
@@ -174,8 +178,7 @@ def test_lost_sockets_are_replaced(rig: Rig) -> None:
 
 def test_a_socket_that_finds_no_place_is_tried_again(rig: Rig) -> None:
     rig.kernel.sockets[0].close()
-    rig.run_until(lambda: rig.frontend.client_count == 3)  # the kernel has not noticed yet: no place is free
-    rig.run_until(lambda: rig.frontend.client_count == 4)
+    rig.run_until(lambda: rig.kernel.reconfigures == 2)  # the kernel has not noticed yet: no place is free
     rig.kernel.places[0] = None
     rig.run_until(lambda: rig.kernel.places[0] is not None)
     assert rig.read(rig.kernel.sockets[0], 0) == bytes(512)

@@ -22,7 +22,12 @@ def test_defaults() -> None:
 
 
 def test_a_server_without_secret_is_said_to_be_unprotected() -> None:
-    assert "SERVER b is not protected" in warnings_of(SERVER)
+    assert "SERVER b has no SECRET_FILE: it speaks version 0x01, which is not protected" in warnings_of(SERVER)
+
+
+def test_a_server_without_disks_is_warned_of() -> None:
+    assert "SERVER b has no DISK: this machine gets nothing of it" in warnings_of(SERVER)
+    assert "has no DISK" not in warnings_of(SERVER + "  DISK a\n")
 
 
 def test_addresses_without_a_connection_are_warned_of() -> None:

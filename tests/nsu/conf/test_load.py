@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from hostside.settings import DiskSettings, HostRoleSettings, ServerEntry
 from nsu.conf.keys import KEYS
-from nsu.conf.load import ConfErrors, load_file, load_text, resolve_by_system
+from nsu.conf.load import ConfErrors, load_file, load_text, resolve_by_system, state_dir_of
 from nsu.conf.settings import MachineSettings
 from serverside.settings import (
     ArraySettings,
@@ -102,12 +102,12 @@ def test_every_key_arrives(folder: Path) -> None:
     array = ArraySettings("unit0", "raid0", drives, (), 131072)
     assert loaded.server == ServerSettings("box1", state, 10011, ("10.1.1.9",), False, (array,), (host,))
     assert loaded.host == HostRoleSettings("box1", state, (entry,))
-    assert loaded.warnings == ()
+    assert loaded.warnings == ("WEB is of no use yet: there are no pages in this version.",)
 
 
 def test_what_is_said_of_the_machine() -> None:
     assert "asks nobody who he is" in warnings_of("MACHINE box1\n  WEB = 0.0.0.0:80\nNSU box1\n")
-    assert warnings_of("MACHINE box1\n  WEB = [::1]:80\nNSU box1\n") == ""
+    assert "asks nobody" not in warnings_of("MACHINE box1\n  WEB = [::1]:80\nNSU box1\n")
     assert "gives this machine no role" in warnings_of("MACHINE box1\n")
 
 
@@ -140,6 +140,19 @@ def test_files_that_are_no_configuration(tmp_path: Path, content: bytes, message
     with pytest.raises(ConfErrors) as error:
         load_file(path)
     assert str(error.value).startswith(f"{path}:{message}")
+
+
+@pytest.mark.parametrize(
+    ("text", "state"),
+    [
+        ("MACHINE a\n  STATE = /s\nnonsense\n", "/s"),
+        ("MACHINE a\n  STATE = s\n", "/var/lib/nsu"),
+        ("ARAY a\n", "/var/lib/nsu"),
+        ("", "/var/lib/nsu"),
+    ],
+)
+def test_where_state_is_can_be_read_in_a_bad_file(text: str, state: str) -> None:
+    assert state_dir_of(text) == Path(state)
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:

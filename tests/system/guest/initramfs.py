@@ -19,7 +19,6 @@ export PATH=/sbin:/bin HOME=/ PYTHONPATH={":".join(filter(None, sys.path))}
 mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
-mount -t tmpfs tmp /tmp
 for module in /modules/*.ko; do insmod $module; done
 ip link set lo up
 cd {REPOSITORY}

@@ -53,6 +53,11 @@ def debian_kernel() -> Kernel:
     for program, package in (("qemu-system-x86_64", "qemu-system-x86"), ("busybox", "busybox-static")):
         if shutil.which(program) is None:
             pytest.skip(f"{program} is not installed: apt-get install {package}")
+    libraries = subprocess.run(
+        ["ldd", str(shutil.which("busybox"))], capture_output=True, text=True, check=False
+    ).stdout
+    if "=>" in libraries:
+        pytest.skip("busybox needs libraries, which the guest has not: apt-get install busybox-static")
     if shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None:
         pytest.skip(f"this is no Debian: there is no apt-get to download {META_PACKAGE} with")
     folder = _cache_folder() / _package()

@@ -50,14 +50,14 @@ class Guest:
         if error is not None:
             print(f"--- the guest's console\n{self.console}\n---")
 
-    def wait_line(self, start: str, timeout_s: float = 60.0) -> str:
+    def wait_line(self, start: str, timeout_s: float = 100.0) -> str:
         """Wait for the next line that begins with `start`; give the rest of it."""
         end_s = time.monotonic() + timeout_s
         while not (line := self.next_line(end_s - time.monotonic())).startswith(start):
             assert "Traceback" not in line, f"a program in the guest failed: {self._rest()}"
         return line.removeprefix(start).strip()
 
-    def next_line(self, timeout_s: float = 60.0) -> str:
+    def next_line(self, timeout_s: float = 100.0) -> str:
         """Wait for the next line."""
         end_s = time.monotonic() + timeout_s
         while (at := self.console.find("\n", self._taken)) < 0:
@@ -66,12 +66,12 @@ class Guest:
         self._taken = at + 1
         return line
 
-    def wait_end(self, timeout_s: float = 60.0) -> None:
+    def wait_end(self, timeout_s: float = 100.0) -> None:
         """Wait until its script is done and it has powered itself off."""
         self.wait_line(GUEST_ENDS, timeout_s)
         self.wait_off(timeout_s)
 
-    def wait_off(self, timeout_s: float = 60.0) -> None:
+    def wait_off(self, timeout_s: float = 100.0) -> None:
         """Wait until it has powered itself off."""
         self._process.wait(timeout_s)
 

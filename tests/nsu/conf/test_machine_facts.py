@@ -1,0 +1,44 @@
+"""Proves what is known of this machine: loopback's addresses, which ports may be opened, the user's name."""
+
+import os
+import pwd
+from pathlib import Path
+
+import pytest
+
+from nsu.conf.machine_facts import addresses_here, may_bind, user_words
+
+
+def test_loopback_is_here_and_addresses_are_plain() -> None:
+    found = addresses_here()
+    assert "127.0.0.1" in found
+    assert not any("%" in address for address in found)
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "first_free", "port", "may"),
+    [
+        ("0000000000000000", "1024", 1023, False),
+        ("0000000000000000", "1024", 1024, True),
+        ("0000000000000000", "80", 80, True),
+        ("0000000000000400", "1024", 1, True),
+        ("000001fffffffbff", "1024", 1, False),
+    ],
+)
+def test_low_ports_need_the_capability_or_a_lower_limit(
+    tmp_path: Path, capabilities: str, first_free: str, port: int, may: bool
+) -> None:
+    (tmp_path / "sys/net/ipv4").mkdir(parents=True)
+    (tmp_path / "self").mkdir()
+    (tmp_path / "sys/net/ipv4/ip_unprivileged_port_start").write_text(f"{first_free}\n")
+    (tmp_path / "self/status").write_text(f"Name:\tx\nCapEff:\t{capabilities}\n")
+    assert may_bind(port, proc=tmp_path) is may
+
+
+def test_without_proc_the_kernels_default_holds(tmp_path: Path) -> None:
+    assert not may_bind(1023, proc=tmp_path)
+    assert may_bind(1024, proc=tmp_path)
+
+
+def test_the_user_has_a_name() -> None:
+    assert user_words() == pwd.getpwuid(os.geteuid()).pw_name
