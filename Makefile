@@ -25,6 +25,7 @@ test:  ## all tests, with the time that each file took
 check:  ## style, types, and who may import whom: seconds, no test runs
 	@tools/setup_venv.sh test check
 	.venv/bin/ruff check .
+	.venv/bin/ruff format --check -q .
 	.venv/bin/mypy
 	.venv/bin/python -m pytest -q tests/test_arrows.py
 

@@ -2,9 +2,9 @@
 
     python -m bench.run [--seconds S] [--paths 1,2,4,8] [--folder DIR]
 
-Two doors, as in bench/README.md: «NBD» is the same fio with its nbd engine for nbdkit and for us, over a Unix socket (for
-us there are a disk process, agents, TCP and SRWs behind it); «own» is a load generator right at our host driver. Thousand
-I/O per second at 4 KiB, MB/s otherwise; µs of processor time per I/O, all processes of both sides together.
+Two doors, as in bench/README.md: «NBD» is the same fio with its nbd engine for nbdkit and for us, over a Unix socket
+(for us there are a disk process, agents, TCP and SRWs behind it); «own» is a load generator right at our host driver.
+Thousand I/O per second at 4 KiB, MB/s otherwise; µs of processor time per I/O, all processes of both sides together.
 """
 
 import argparse

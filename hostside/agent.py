@@ -86,9 +86,7 @@ class PathLost(Exception):  # noqa: N818 - says what happened
 class Agent:
     """The loop of one path's agent."""
 
-    def __init__(
-        self, order: PathOrder, sock: socket.socket, machine: HostData, wiring: Wiring, life: Life
-    ) -> None:
+    def __init__(self, order: PathOrder, sock: socket.socket, machine: HostData, wiring: Wiring, life: Life) -> None:
         self.order = order
         self.sock = sock
         self.machine = machine
@@ -379,9 +377,7 @@ def run_agent(life: Life, order: PathOrder, wiring: Wiring) -> int:
     try:
         with connect(order.address, order.port) as sock:
             marker = log_in(sock, order)
-            machine = host_data(
-                order.version, session=order.session, epoch=order.epoch, path=order.path, marker=marker
-            )
+            machine = host_data(order.version, session=order.session, epoch=order.epoch, path=order.path, marker=marker)
             life.ready()
             Agent(order, sock, machine, wiring, life).run()
     except LoginRefused as error:
@@ -420,9 +416,7 @@ def log_in(sock: socket.socket, order: PathOrder) -> int:
     proof = b""
     if order.session_key is not None:
         proof = path_token(order.session_key, b"server", order.session, order.path, order.nonce)
-    return check_login_answer(
-        order.version, header, session=order.session, path=order.path, server_token=proof
-    )
+    return check_login_answer(order.version, header, session=order.session, path=order.path, server_token=proof)
 
 
 def _receive_exactly(sock: socket.socket, count: int) -> bytes:

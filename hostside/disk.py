@@ -54,9 +54,7 @@ class DiskProcess:
         self.loop.after_each(self.send_commands)
         self.frontend = open_frontend(settings.show, self.loop, self.driver, settings.at, settings.name)
         self.tracer = Tracer(self.driver)
-        self.control = ControlServer(
-            self.loop, control_at, {"status": self.status, "trace": self.tracer.trace}
-        )
+        self.control = ControlServer(self.loop, control_at, {"status": self.status, "trace": self.tracer.trace})
         self.stopping = False
 
     def run(self) -> Exit:

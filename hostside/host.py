@@ -128,5 +128,3 @@ class HostProcess:
 def run_host(life: Life, settings: HostRoleSettings) -> int:
     """Live as `nsu: host`."""
     return HostProcess(life, settings).run()
-
-

@@ -67,9 +67,7 @@ class DiskState:
 class ServerLink:
     """One SERVER block at work. `start_disk` forks a disk process: given by the host process."""
 
-    def __init__(
-        self, loop: Loop, entry: ServerEntry, start_disk: Callable[["ServerLink", DiskState], Child]
-    ) -> None:
+    def __init__(self, loop: Loop, entry: ServerEntry, start_disk: Callable[["ServerLink", DiskState], Child]) -> None:
         self.loop = loop
         self.entry = entry
         self.start_disk = start_disk
@@ -174,9 +172,7 @@ class ServerLink:
         if disk.child is not None and known != knew:
             self.kill(disk.child, "its partition was exchanged for another")
         elif disk.unit != unit or not disk.present:
-            self.report(
-                disk.index, Report.UNIT, value=unit.blocks, spare=unit.generation, credits=int(unit.flags)
-            )
+            self.report(disk.index, Report.UNIT, value=unit.blocks, spare=unit.generation, credits=int(unit.flags))
         disk.unit = unit
         disk.uuid = record.uuid
         disk.present = True

@@ -7,6 +7,7 @@ from hostside.config_client import PING_EVERY_S, RECONNECT_MOST_S, SILENCE_MAX_S
 from hostside.driver.unit import UnitFlag
 from hostside.link import DiskState, ServerLink
 from hostside.paths import Path
+from hostside.settings import DiskSettings
 
 if TYPE_CHECKING:
     from hostside.host import HostProcess
@@ -69,7 +70,7 @@ def describe_disk(host: "HostProcess", link: ServerLink, disk: DiskState) -> dic
         "server": link.entry.name,
         "show": disk.settings.show,
         "at": str(disk.settings.at),
-        "uri": f"nbd+unix:///{disk.settings.name}?socket={disk.settings.at}" if disk.settings.show == "socket" else None,
+        "uri": uri_of(disk.settings) if disk.settings.show == "socket" else None,
         "control": str(host.disk_control(disk.settings.name)),
         "pid": disk.child.pid if disk.child else None,
         "shown": is_shown,
@@ -77,6 +78,11 @@ def describe_disk(host: "HostProcess", link: ServerLink, disk: DiskState) -> dic
         "read_only": bool(unit.flags & UnitFlag.READ_ONLY) if unit else None,
         "trouble": disk.trouble or ("" if is_shown else disk.failure),
     }
+
+
+def uri_of(settings: DiskSettings) -> str:
+    """Give what NBD clients call it."""
+    return f"nbd+unix:///{settings.name}?socket={settings.at}"
 
 
 def warnings(link: ServerLink) -> list[str]:
@@ -88,9 +94,7 @@ def warnings(link: ServerLink) -> list[str]:
             f"anybody on the network can read and change what travels"
         )
     if link.client.evicted:
-        found.append(
-            f"SERVER {link.entry.name}: {link.client.evicted}; each machine needs a HOST of its own there"
-        )
+        found.append(f"SERVER {link.entry.name}: {link.client.evicted}; each machine needs a HOST of its own there")
     places = sum(port.connections_max for port in link.paths.ports)
     if link.granted is not None and 0 < places < link.entry.connections:
         found.append(

@@ -311,4 +311,3 @@ def make_file(path: Path, size_bytes: int) -> None:
 def sha256(path: Path) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-

@@ -77,17 +77,18 @@ def partitions_table(server: dict[str, Any]) -> Table:
 
 def sessions_table(server: dict[str, Any]) -> Table:
     table = plain_table("sessions", "host", "version", "epoch", "from", "SRWs", "read", "written")
+    totals = {host["name"]: host.get("totals", {}) for host in server["hosts"]}
     for session in server["sessions"]:
-        srws = session["srws"]
+        moved = totals.get(session["host"], {})
         add_row(
             table,
             session["host"],
             f"0x{session['version']:02x}",
             f"{session['epoch']:#x}",
             session["peer"],
-            str(len(srws)),
-            size(sum(srw["read_bytes"] for srw in srws)),
-            size(sum(srw["written_bytes"] for srw in srws)),
+            str(len(session["srws"])),
+            size(moved.get("read_bytes", 0)),
+            size(moved.get("written_bytes", 0)),
         )
     return table
 

@@ -149,9 +149,7 @@ class Server:
 
     def host_of(self, line: ConfigLine, event: events.LoginProven) -> HostSettings | None:
         if event.version == 1:
-            return next(
-                (h for h in self.settings.hosts if h.secret is None and line.peer_address in h.addresses), None
-            )
+            return next((h for h in self.settings.hosts if h.secret is None and line.peer_address in h.addresses), None)
         return next((h for h in self.settings.hosts if h.secret is not None and h.name == event.login), None)
 
     def new_session(self, line: ConfigLine, host: HostSettings, version: int) -> Session:

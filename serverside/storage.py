@@ -72,9 +72,7 @@ class Storage:
         self.settings = settings
         self.cookie = self.identity.cookie_for(fingerprint(settings))
         self.hearts = CounterTable(max(1, len(self.arrays)), ("beat",))
-        self.places = {
-            name: DriverPlace(array, DriverChannel(seats + 1)) for name, array in self.arrays.items()
-        }
+        self.places = {name: DriverPlace(array, DriverChannel(seats + 1)) for name, array in self.arrays.items()}
 
     def open_arrays(self, wanted: Sequence[ArraySettings]) -> dict[str, Array]:
         arrays = {}

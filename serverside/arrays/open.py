@@ -21,13 +21,9 @@ def open_array(settings: ArraySettings, drives: Sequence[Drive]) -> Array:
     """Join open drives at the level that the settings name. Raise SettingsError with a sentence."""
     ours = " or ".join(LEVELS)
     if settings.level in PLANNED:
-        raise SettingsError(
-            f"ARRAY {settings.name}: LEVEL = {settings.level} is not served yet; {ours} would be right"
-        )
+        raise SettingsError(f"ARRAY {settings.name}: LEVEL = {settings.level} is not served yet; {ours} would be right")
     if settings.level not in LEVELS:
-        raise SettingsError(
-            f"ARRAY {settings.name}: LEVEL = {settings.level} is unknown; {ours} would be right"
-        )
+        raise SettingsError(f"ARRAY {settings.name}: LEVEL = {settings.level} is unknown; {ours} would be right")
     if settings.stripe_bytes <= 0 or settings.stripe_bytes % BLOCK_BYTES:
         raise SettingsError(
             f"ARRAY {settings.name}: STRIPE = {settings.stripe_bytes} bytes is no whole number of "
@@ -36,7 +32,5 @@ def open_array(settings: ArraySettings, drives: Sequence[Drive]) -> Array:
     array = LEVELS[settings.level](settings, drives)
     if array.capacity_blocks == 0:
         sizes = ", ".join(f"{drive.name} has {drive.size_bytes} bytes" for drive in drives)
-        raise SettingsError(
-            f"ARRAY {settings.name}: its drives are too small for LEVEL = {settings.level}: {sizes}"
-        )
+        raise SettingsError(f"ARRAY {settings.name}: its drives are too small for LEVEL = {settings.level}: {sizes}")
     return array

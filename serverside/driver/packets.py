@@ -43,9 +43,7 @@ class Command(NamedTuple):
     def pack(self) -> bytes:
         """Give the packet."""
         flags = DURABLE if self.durable else 0
-        return _COMMAND.pack(
-            self.sequence, self.seat, self.op, flags, self.partition, 0, self.lba, self.blocks
-        )
+        return _COMMAND.pack(self.sequence, self.seat, self.op, flags, self.partition, 0, self.lba, self.blocks)
 
     @classmethod
     def unpack(cls, packet: bytes | memoryview) -> "Command":

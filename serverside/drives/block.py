@@ -30,9 +30,7 @@ class BlockDrive(Drive):
         try:
             fd = os.open(path, os.O_RDWR | os.O_EXCL | os.O_CLOEXEC)
         except OSError as error:
-            raise cannot_open(
-                path, error, "; one that is mounted or in use elsewhere can't be served"
-            ) from error
+            raise cannot_open(path, error, "; one that is mounted or in use elsewhere can't be served") from error
         try:
             lock(fd, path)
             size_bytes = checked_size(path, os.lseek(fd, 0, os.SEEK_END), settings.size_bytes)

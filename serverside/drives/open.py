@@ -27,9 +27,7 @@ def kind_of(settings: DriveSettings) -> str:
         return "block"
     if stat.S_ISREG(mode):
         return "file"
-    raise DriveError(
-        errno.EINVAL, f"drive {settings.path} is neither a file nor a block device: name one of these"
-    )
+    raise DriveError(errno.EINVAL, f"drive {settings.path} is neither a file nor a block device: name one of these")
 
 
 def open_drive(settings: DriveSettings, health: DriveHealth, index: int) -> Drive:

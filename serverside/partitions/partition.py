@@ -48,9 +48,7 @@ class Partition:
         if zero_map is None:
             return False
         if op == Op.WRITE:
-            return not zero_map.is_live(lba * BLOCK_BYTES, blocks * BLOCK_BYTES) or (
-                durable and zero_map.dirty
-            )
+            return not zero_map.is_live(lba * BLOCK_BYTES, blocks * BLOCK_BYTES) or (durable and zero_map.dirty)
         return op == Op.FLUSH and zero_map.dirty
 
     def read_into(self, view: memoryview, lba: int) -> None:

@@ -41,9 +41,7 @@ class PartitionTable:
 
     def of_array(self, array_name: str) -> dict[int, Partition]:
         """Give what the driver process of an array must know."""
-        return {
-            i: partition for i, partition in self.partitions.items() if partition.array.name == array_name
-        }
+        return {i: partition for i, partition in self.partitions.items() if partition.array.name == array_name}
 
     def descriptors(self, array_name: str) -> frozenset[int]:
         """The descriptors that an array's driver process must keep beside the array's own: its maps."""
@@ -66,9 +64,7 @@ def build(
     _check(hosts, arrays)
     old = previous or PartitionTable({}, {}, {}, 0)
     forgotten = identity.settle(hosts)
-    zero_maps = {
-        (r.array, r.first_lba): _zero_map(r, arrays[r.array], folder, old) for r in identity.zero_ranges()
-    }
+    zero_maps = {(r.array, r.first_lba): _zero_map(r, arrays[r.array], folder, old) for r in identity.zero_ranges()}
     for start, zero_map in old.zero_maps.items():
         if zero_maps.get(start) is not zero_map:
             zero_map.file.close()

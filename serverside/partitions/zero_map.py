@@ -79,9 +79,7 @@ def resized_image(old: ZeroImage, blocks: int) -> tuple[ZeroImage, list[tuple[in
     for index in _ones(old.bits):
         first = index * old.chunk_bytes
         last = min(first + old.chunk_bytes, old_end, end) - 1
-        for chunk in (
-            range(first // fresh.chunk_bytes, last // fresh.chunk_bytes + 1) if last >= first else ()
-        ):
+        for chunk in range(first // fresh.chunk_bytes, last // fresh.chunk_bytes + 1) if last >= first else ():
             bits[chunk // 8] |= 1 << chunk % 8
     zeroes = []
     for chunk in _ones(bits):

@@ -83,9 +83,7 @@ class Drive:
 
     def __init__(self, version: int, *, blocks: int = BLOCKS) -> None:
         self.units: list[UnitLimits | None] = [None, UnitLimits(blocks, False, GENERATION if version == 2 else 0)]
-        self.machine = server_data(
-            version, session=SESSION, epoch=EPOCH, path=PATH, marker=MARKER, units=self.units
-        )
+        self.machine = server_data(version, session=SESSION, epoch=EPOCH, path=PATH, marker=MARKER, units=self.units)
         self.data = bytearray(bytes(range(256)) * 2 * blocks)
         self.inbox = bytearray()
         self.current: Request | None = None
@@ -211,4 +209,3 @@ class Rig:
 
     def slot(self, slot: int, length: int, disk: int = 0) -> memoryview:
         return self.wiring.disks[disk].pool.view(slot, length)
-

@@ -40,9 +40,7 @@ class World:
         self.stack = stack
         self.config, self.port1, self.port2, self.spare_port = free_ports(4)
         self.v2 = host("host1", units=[unit("a", 256), unit("z", 512, 512, zero=True)], ports=[(self.port1, PLACES)])
-        self.v1 = host(
-            "host2", units=[unit("b", 256, 256)], ports=[(self.port2, PLACES)], secret=None, address=THERE
-        )
+        self.v1 = host("host2", units=[unit("b", 256, 256)], ports=[(self.port2, PLACES)], secret=None, address=THERE)
         self.coming: list[ServerSettings] = []
         life = Life(-1, CounterTable(1, HEART_NAMES).row(0).cells)
         self.server = Server(life, self.settings(self.v2, self.v1), lambda: self.coming.pop(0) if self.coming else None)

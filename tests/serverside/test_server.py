@@ -33,7 +33,6 @@ from protocol.events import (
 )
 from protocol.ops import Op
 from serverside.settings import HostSettings
-from serverside.status import describe_server
 from tests.serverside.rig import (
     HERE,
     SECRET,
@@ -567,22 +566,6 @@ def test_a_ticket_is_for_who_is_logged_in(world: World) -> None:
 # --- words ---
 
 
-def test_an_evicted_host_is_told_by_whom(world: World, capsys: pytest.CaptureFixture[str]) -> None:
-    old = world.logged_in(world.host1())
-    world.open_path(old)
-    world.logged_in(world.host1())
-    notice = old.next(Notified)
-    assert (notice.kind, notice.sentence) == (Notice.EVICTED, f"another machine logged in as host1 from {HERE}")
-    turn(world.loop, old.is_over)
-    assert describe_server(world.server)["warnings"][0].startswith("HOST host2"), "a lost connection is no fight"
-    world.logged_in(world.host1())
-    said = capsys.readouterr().err
-    assert said.count(f"nsu: server: host1 logged in from {HERE} (version 0x02)") == 3
-    assert f"the session of host1 from {HERE} has ended: host1 logged in again, from {HERE}" in said
-    assert "signal 9" not in said, "we have killed its SRWs ourselves"
-    assert describe_server(world.server)["warnings"][0].startswith("HOST host1 logs in again and again")
-
-
 @pytest.mark.parametrize(
     ("login", "why"), [("host1", "its secret is not that of HOST host1"), ("nobody", "nsu.conf has no HOST 'nobody'")]
 )
@@ -601,22 +584,6 @@ def test_who_went_away_without_a_login_is_told_with_what_he_was_offered(
         turn(world.loop, partial(readable, sock))
     turn(world.loop, lambda: not world.server.config_port.half_open)
     assert "went away without a login; it was offered version 0x02" in capsys.readouterr().err
-
-
-def test_an_srw_that_dies_by_itself_is_told_and_its_counts_stay(
-    world: World, capsys: pytest.CaptureFixture[str]
-) -> None:
-    one = world.logged_in(world.host1())
-    assert world.open_path(one, 0).ask(Op.WRITE, 0, 0, bytes(1024))[0].status == 0
-    (srw,) = world.server.srws.seated.values()
-    os.kill(srw.child.pid, signal.SIGKILL)
-    turn(world.loop, lambda: world.srws() == 0)
-    said = capsys.readouterr().err
-    assert f"nsu: server: srw host1 {HERE}:{world.port1} #0 (pid {srw.child.pid}): it was killed by signal 9" in said
-    assert world.open_path(one, 0).ask(Op.WRITE, 0, 0, bytes(512))[0].status == 0
-    totals = {host["name"]: host["totals"] for host in describe_server(world.server)["hosts"]}
-    assert (totals["host1"]["writes"], totals["host1"]["written_bytes"]) == (2, 1536)
-    assert totals["host2"]["writes"] == 0
 
 
 def test_a_changed_file_that_is_accepted_says_what_changed(world: World, capsys: pytest.CaptureFixture[str]) -> None:

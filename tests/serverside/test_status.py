@@ -1,12 +1,26 @@
 """Proves that what the server tells of itself is plain, whole, and says in words who is not protected."""
 
 import json
+import os
+import signal
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import pytest
+
 from protocol.ops import Op
 from serverside.status import describe_server
+from tests.serverside.rig import HERE, turn
 from tests.serverside.server_world import World
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    with ExitStack() as stack:
+        world = World(tmp_path, stack)
+        stack.callback(world.close)
+        yield world
 
 
 def test_all_of_it_is_told(tmp_path: Path) -> None:
@@ -44,3 +58,19 @@ def test_a_warning_of_a_change_is_told_until_the_next(tmp_path: Path) -> None:
         stack.callback(world.close)
         world.server.warn("something is odd")
         assert "something is odd" in describe_server(world.server)["warnings"]
+
+
+def test_an_srw_that_dies_by_itself_is_told_and_its_counts_stay(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = world.logged_in(world.host1())
+    assert world.open_path(one, 0).ask(Op.WRITE, 0, 0, bytes(1024))[0].status == 0
+    (srw,) = world.server.srws.seated.values()
+    os.kill(srw.child.pid, signal.SIGKILL)
+    turn(world.loop, lambda: world.srws() == 0)
+    said = capsys.readouterr().err
+    assert f"nsu: server: srw host1 {HERE}:{world.port1} #0 (pid {srw.child.pid}): it was killed by signal 9" in said
+    assert world.open_path(one, 0).ask(Op.WRITE, 0, 0, bytes(512))[0].status == 0
+    totals = {host["name"]: host["totals"] for host in describe_server(world.server)["hosts"]}
+    assert (totals["host1"]["writes"], totals["host1"]["written_bytes"]) == (2, 1536)
+    assert totals["host2"]["writes"] == 0

@@ -1,4 +1,4 @@
-"""A file and a block device over the whole chain: file systems and a verifying load on them, agents killed meanwhile."""
+"""A file and a block device over the whole chain: a file system and a verifying load, agents killed meanwhile."""
 
 import os
 import subprocess
@@ -43,8 +43,8 @@ def mounted(device: Path, at: Path) -> Iterator[Path]:
 def test_a_verifying_load_survives_killed_agents(world: World) -> None:
     fio = subprocess.Popen(
         [
-            "fio", "--name=verify", "--ioengine=psync", "--direct=1", f"--filename={world.at('unit_1')}", "--rw=randwrite",
-            "--bsrange=512-1m", "--blockalign=512", "--size=32M", "--verify=crc32c", "--verify_fatal=1",
+            "fio", "--name=verify", "--ioengine=psync", "--direct=1", f"--filename={world.at('unit_1')}",
+            "--rw=randwrite", "--bsrange=512-1m", "--blockalign=512", "--size=32M", "--verify=crc32c", "--verify_fatal=1",
             "--do_verify=1", "--allow_file_create=0",
         ],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=world.machine.folder,
