@@ -267,7 +267,7 @@ class ServerLink:
             self.paths.move(path, PathEvent.ASK, now_s)
             self.ask_ticket(path)
         self.client.send()
-        self.wake_for_paths()
+        self.wake_for_paths(now_s)
 
     def ask_ticket(self, path: Path) -> None:
         assert self.client.dialogue is not None
@@ -276,8 +276,11 @@ class ServerLink:
         else:
             self.client.dialogue.ask_path(path.number)
 
-    def wake_for_paths(self) -> None:
-        at_s = self.paths.next_at(self.loop.now())
+    def wake_for_paths(self, now_s: float) -> None:
+        """Come again when a rest ends. `now_s` is the moment for which paths were opened: with a later one, a rest
+        that ended in between would be neither opened nor waited for.
+        """
+        at_s = self.paths.next_at(now_s)
         if self.timer is not None:
             self.timer.cancel()
         self.timer = None if at_s is None else self.loop.call_at(at_s, self.open_paths)

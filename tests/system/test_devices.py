@@ -44,8 +44,8 @@ def test_a_verifying_load_survives_killed_agents(world: World) -> None:
     fio = subprocess.Popen(
         [
             "fio", "--name=verify", "--ioengine=psync", "--direct=1", f"--filename={world.at('unit_1')}",
-            "--rw=randwrite", "--bsrange=512-1m", "--blockalign=512", "--size=32M", "--verify=crc32c", "--verify_fatal=1",
-            "--do_verify=1", "--allow_file_create=0",
+            "--rw=randwrite", "--bsrange=512-1m", "--blockalign=512", "--size=32M", "--verify=crc32c",
+            "--verify_fatal=1", "--do_verify=1", "--allow_file_create=0",
         ],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=world.machine.folder,
     )  # fmt: skip
