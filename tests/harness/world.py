@@ -81,7 +81,8 @@ class World:
 
     def at(self, disk: str) -> Path:
         """Give where the disk is shown: its socket, its file, the link to its device."""
-        return next(known.at for known in self.server.disks if known.name == disk)
+        shown = {known.name: known.at for known in self.server.disks}
+        return shown.get(disk, self.machine.folder / f"{disk}.sock")
 
     def uri(self, disk: str) -> str:
         return f"nbd+unix:///{disk}?socket={self.at(disk)}"
