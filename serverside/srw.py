@@ -51,8 +51,12 @@ RECEIVE_BYTES = 1 << 20
 SCRATCH_BYTES = 1 << 20
 SEND_AT_BYTES = 128 << 10
 """Answers go out at this much data even when more requests wait, so that the wire never idles behind the drives."""
-ANSWERS_MAX = 256
-"""Answers per sendmsg: each takes at most two of the kernel's 1,024 vectors."""
+ANSWERS_MAX = 8
+"""Answers per sendmsg, though more requests wait: so the agent works on these while we do the next.
+
+Measured on two cores, 4 KiB reads at depth 32: with all 32 in one send 51 thousand/s over one path, 66 with 8, because
+the three processes no longer wait for each other in a ring; over two paths 61 and 58.
+"""
 IDLE_S = 1
 """A receive or send gives up for a moment this often, so that the heart beats."""
 GOODBYE_S = 1.0
