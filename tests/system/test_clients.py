@@ -106,11 +106,23 @@ def test_a_read_only_disk_refuses_a_write(world: World) -> None:
     assert refused.returncode != 0 or "read-only" in (refused.stderr + refused.stdout).lower()
 
 
+FIO = {
+    "4k": ("plain", 0, 32 * MIB, "4k"),
+    "mixed": ("plain", 0, 32 * MIB, "512-256k"),
+    "one-block": ("one", 0, 512, "512"),
+    "odd-end": ("odd", 98_305 * 512 - 4 * MIB - 512, 4 * MIB + 512, "512-64k"),
+    "beyond-2TiB": ("huge", (2 << 40) - MIB, 8 * MIB, "512-128k"),
+}
+"""Case -> disk, where the load begins, its size, its block sizes."""
+
+
 @needs("fio")
-@pytest.mark.parametrize("block_sizes", ["4k", "512-256k"])
-def test_fio_verifies(world: World, block_sizes: str) -> None:
+@pytest.mark.parametrize("case", FIO)
+def test_fio_verifies(world: World, case: str) -> None:
+    disk, offset, size, block_sizes = FIO[case]
     run(
-        "fio", "--name=verify", "--ioengine=nbd", f"--uri={world.uri('plain')}", "--rw=randwrite",
+        "fio", "--name=verify", "--ioengine=nbd", f"--uri={world.uri(disk)}", "--rw=randwrite",
         f"--bsrange={block_sizes}" if "-" in block_sizes else f"--bs={block_sizes}", "--blockalign=512",
-        "--iodepth=32", "--size=32M", "--verify=crc32c", "--verify_fatal=1", "--serialize_overlap=1", "--randrepeat=0",
+        "--iodepth=32", f"--offset={offset}", f"--size={size}", "--verify=crc32c", "--verify_fatal=1",
+        "--serialize_overlap=1", "--randrepeat=0",
     )  # fmt: skip
