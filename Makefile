@@ -6,7 +6,7 @@ PYTEST_FLAGS ?=
 BENCH_FLAGS ?=
 export PYTHON
 
-.PHONY: help demo test check bench docs clean
+.PHONY: help demo test soak check bench docs clean
 
 help:  ## these lines
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1:\2/p' $(MAKEFILE_LIST) | while IFS=: read -r word does; do \
@@ -21,6 +21,11 @@ test:  ## all tests, with the time that each file took
 	@tools/setup_venv.sh
 	@tools/debian_packages.sh
 	.venv/bin/python -m pytest $(PYTEST_FLAGS)
+
+soak:  ## the long proofs (SEEDS=N: so many lives in the simulation); figures are printed
+	@tools/setup_venv.sh
+	@tools/debian_packages.sh
+	.venv/bin/python -m pytest -m soak -s --timeout=0 $(if $(SEEDS),--seeds=$(SEEDS)) $(PYTEST_FLAGS)
 
 check:  ## style, types, and who may import whom: seconds, no test runs
 	@tools/setup_venv.sh test check

@@ -3,6 +3,7 @@
 - After each run, a table: seconds per test file, slowest first (its fixtures included).
 - `--no-skips`: a test or file that skips has failed. For machines on which nothing may be missing.
 - `--seconds-max N`: a run that took longer has failed, however green it was.
+- `--seeds N`: so many lives in the simulation, instead of the number that fits a short run.
 """
 
 import time
@@ -27,6 +28,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("nsu")
     group.addoption("--no-skips", action="store_true", help="a skipped test is a failed test")
     group.addoption("--seconds-max", type=float, default=None, help="a longer run is a failed run")
+    group.addoption("--seeds", type=int, default=None, help="lives that the simulation is given")
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
