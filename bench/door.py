@@ -11,10 +11,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from hostside.disks import DiskState
 from hostside.driver.driver import HostDriver
 from hostside.driver.request import Request
 from hostside.driver.unit import UnitInfo
-from hostside.link import DiskState, ServerLink
+from hostside.link import ServerLink
 from hostside.settings import ServerEntry
 from hostside.wiring import TAGS_MAX, Wiring
 from ipc.child import Child, Life, fork_child

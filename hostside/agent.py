@@ -26,9 +26,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from hostside.packets import COMMAND, PACKET_BYTES, REPORT, Report
-from hostside.wiring import PATH_COUNTERS, Wiring
+from hostside.wiring import HEARTS, PATH_COUNTERS, Wiring
 from ipc.child import Life
 from ipc.exits import Exit
+from ipc.memory_pressure import withstand_memory_pressure
+from ipc.silence import Silence
+from ipc.tcp import keep_alive, unanswered_s
 from ipc.vectors import rest_after
 from protocol.crc import crc32c
 from protocol.data import host_data
@@ -38,17 +41,24 @@ from protocol.limits import HANDSHAKE_TIMEOUT_S, HEADER_BYTES
 from protocol.ops import Flag, Op
 from protocol.path_login import check_login_answer, path_token, v1_login_message, v2_login_message
 from protocol.status import Detail
+from protocol.timers import (
+    ANSWER_MOST_S,
+    ANSWER_WITHIN_S,
+    CONNECT_WITHIN_S,
+    KEEPALIVE_EVERY_S,
+    KEEPALIVE_IDLE_S,
+    KEEPALIVE_PROBES,
+    LOOK_EVERY_S,
+    PING_EVERY_S,
+    UNANSWERED_MOST_S,
+)
 
 RECEIVE_BYTES = 256 << 10
 DIRECT_BYTES = 16 << 10
 """A read of at least this much is received straight into its slot; smaller ones are copied out of the buffer."""
 VECTORS_MAX = 1000
 """The kernel takes 1,024 vectors in one sendmsg."""
-IDLE_S = 1.0
-PING_AFTER_S = 5.0
-"""An idle path is pinged this often (0x02), and is given up when the answer takes longer than that."""
-USER_TIMEOUT_MS = 15_000
-KEEPALIVE_S = 5
+LOOK_NS = int(LOOK_EVERY_S * 1e9)
 PING_TAG = 0xFFFFFFFF
 
 # Plain integers: an IntEnum's `==` and an IntFlag's `&` cost more than all else that is done with them here.
@@ -56,6 +66,7 @@ READ, WRITE, PING = int(Op.READ), int(Op.WRITE), int(Op.PING)
 TRACE, PAYLOAD_CRC = int(Flag.TRACE), int(Flag.PAYLOAD_CRC)
 DONE = int(Report.DONE)
 REQUESTS, ERRORS, READ_BYTES, WRITTEN_BYTES = (PATH_COUNTERS.index(name) for name in PATH_COUNTERS)
+HEARD = HEARTS.index("heard_ns")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +124,15 @@ class Agent:
         self.reports = [bytearray() for _ in wiring.disks]
         self.poll = select.epoll()
         self.polled = 0
-        self.heard_ns = time.monotonic_ns()
+        self.heart = wiring.hearts.row(order.path).cells
+        self.heard_ns = self.heart[HEARD] = time.monotonic_ns()
+        self.look_at_ns = self.heard_ns
+        self.silence = Silence(LOOK_EVERY_S)
         self.traced: list[tuple[int, int, int]] = []
         """(disk, tag, `queued_bytes` behind it) of traced requests that are not yet wholly sent."""
         self.pinged = False
+        self.withstands = False
+        """What memory pressure asks of this process was done: see `Wiring.in_write_back`."""
 
     # -- the loop ------------------------------------------------------------------------------------------------
 
@@ -126,10 +142,13 @@ class Agent:
         self.poll.register(self.commands.fileno(), select.EPOLLIN)
         self.poll.register(self.sock.fileno(), select.EPOLLIN)
         self.say_available()
-        commands_fd = self.commands.fileno()
+        commands_fd, in_write_back = self.commands.fileno(), self.wiring.in_write_back
         while not (self.life.stop_asked and not self.sent):
-            self.life.beat()
-            events = self.poll.poll(IDLE_S)
+            if in_write_back[0] and not self.withstands:
+                self.withstands = True
+                withstand_memory_pressure()
+            events = self.poll.poll(LOOK_EVERY_S)
+            now_ns = self.life.beat()
             for fd, event in events:
                 if fd == commands_fd:
                     self.fetch_commands()
@@ -138,15 +157,18 @@ class Agent:
             self.start_commands()
             self.send()
             self.post_reports()
-            if not events:
-                self.ping_when_idle()
+            if now_ns >= self.look_at_ns:
+                self.look()
 
     def say_available(self) -> None:
-        """Message 1H of Figure 5: "if you have work to do, give it to me", once for each disk."""
-        share = max(1, self.order.window // len(self.reports))
+        """Message 1H of Figure 5: "if you have work to do, give it to me", once for each disk.
+
+        Each is offered the whole window: what several give together beyond it waits in `backlog`, in its order.
+        """
+        window = self.order.window
         for disk in self.wiring.disks:
             packet = REPORT.pack(
-                0, Report.AVAILABLE, 0, self.order.path, self.order.incarnation, disk.index, 0, share, 0, 0
+                0, Report.AVAILABLE, 0, self.order.path, self.order.incarnation, disk.index, 0, window, 0, 0
             )
             disk.reports.put(packet)
 
@@ -220,7 +242,7 @@ class Agent:
             raise PathLost(f"receiving from {self.where()}: {error.strerror}") from error
         if count == 0:
             raise PathLost(f"{self.where()} closed the path")
-        self.heard_ns = time.monotonic_ns()
+        self.heard_ns = self.heart[HEARD] = time.monotonic_ns()
         if self.filling is not None:
             count = self.fill(count)
         if direct is not None and count > HEADER_BYTES:
@@ -354,19 +376,30 @@ class Agent:
 
     # -- silence -------------------------------------------------------------------------------------------------
 
-    def ping_when_idle(self) -> None:
-        """Find a peer that is silent on an idle path; a busy one is watched by TCP_USER_TIMEOUT."""
-        silent_s = (time.monotonic_ns() - self.heard_ns) / 1e9
-        if self.order.version < 2 or silent_s < PING_AFTER_S:
+    def look(self) -> None:
+        """Find out whether the other end is still there, or raise PathLost; `protocol/timers.py` says when and why."""
+        now_ns = time.monotonic_ns()
+        self.look_at_ns = now_ns + LOOK_NS
+        silent_s = self.silence.look((now_ns - self.heard_ns) / 1e9)
+        if silent_s < PING_EVERY_S:
             return
-        if self.pinged and silent_s > 2 * PING_AFTER_S:
-            raise PathLost(f"{self.where()} did not answer a ping within {PING_AFTER_S:g} s")
-        if not self.sent:
-            self.pinged = True
-            ping = (PING_TAG, PING, 0, self.order.incarnation, 0, 0, 0, 0, 0, 0)
-            self.backlog.append(ping)
-            self.start_commands()
-            self.send()
+        if min(silent_s, unanswered_s(self.sock)) >= UNANSWERED_MOST_S:
+            raise PathLost(f"{self.where()} is out of reach: it acknowledged nothing for {UNANSWERED_MOST_S:g} s")
+        if self.pinged and silent_s >= PING_EVERY_S + ANSWER_WITHIN_S:
+            raise PathLost(
+                f"{self.where()} did not answer a ping within {ANSWER_WITHIN_S:g} s: its process stands still"
+            )
+        if self.sent and silent_s >= ANSWER_MOST_S:
+            raise PathLost(f"{self.where()} acknowledges and has answered nothing for {ANSWER_MOST_S:g} s")
+        if self.order.version >= 2 and not self.sent:
+            self.ping()
+
+    def ping(self) -> None:
+        """Only on an idle path: behind a request its answer would wait for the drive."""
+        self.pinged = True
+        self.backlog.append((PING_TAG, PING, 0, self.order.incarnation, 0, 0, 0, 0, 0, 0))
+        self.start_commands()
+        self.send()
 
     def where(self) -> str:
         return f"{self.order.address}:{self.order.port}"
@@ -394,13 +427,11 @@ def run_agent(life: Life, order: PathOrder, wiring: Wiring) -> int:
 
 def connect(address: str, port: int) -> socket.socket:
     """Connect a data socket (Appendix D, step 13), with the options that find a dead peer."""
-    sock = socket.create_connection((address, port), timeout=HANDSHAKE_TIMEOUT_S)
+    sock = socket.create_connection((address, port), timeout=CONNECT_WITHIN_S)
+    sock.settimeout(HANDSHAKE_TIMEOUT_S)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_S)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_S)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
+    # No TCP_USER_TIMEOUT: it would end a path whose window is full because the drive takes long.
+    keep_alive(sock, idle_s=KEEPALIVE_IDLE_S, every_s=KEEPALIVE_EVERY_S, probes=KEEPALIVE_PROBES)
     return sock
 
 

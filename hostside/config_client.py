@@ -15,10 +15,23 @@ from itertools import cycle
 from hostside.settings import ServerEntry
 from ipc.backoff import Backoff
 from ipc.loop import Loop, Timer
+from ipc.silence import Silence
+from ipc.tcp import keep_alive, limit_unacknowledged, unanswered_s
 from protocol.dialogue import HostDialogue
 from protocol.errors import LoginRefused, ProtocolError
 from protocol.events import Event
 from protocol.limits import HANDSHAKE_TIMEOUT_S
+from protocol.timers import (
+    CONFIG_ANSWER_WITHIN_S,
+    CONNECT_WITHIN_S,
+    KEEPALIVE_EVERY_S,
+    KEEPALIVE_IDLE_S,
+    KEEPALIVE_PROBES,
+    LOOK_EVERY_S,
+    PING_EVERY_S,
+    UNANSWERED_MOST_S,
+    USER_TIMEOUT_S,
+)
 
 RECONNECT_FIRST_S = 0.1
 RECONNECT_MOST_S = 1.0
@@ -31,15 +44,14 @@ STEADY_SESSION_S = 120.0
 """A session that stood for so long was not fought for."""
 CUTS_MOST = 4
 """0x01: so many shorter sessions, one after the other, that the server ended, are taken for such a fight."""
-PING_EVERY_S = 5.0
-SILENCE_MAX_S = 15.0
 PRIVILEGED_PORTS = range(1023, 511, -1)
 
 
 class ConfigClient:
     """One configuration socket to one NSU, for ever.
 
-    `on_event` gets what the dialogue tells; `on_lost` is called once each time that an open socket ends.
+    `on_event` gets what the dialogue tells; `on_lost` is called once each time that an open socket ends. `is_served` is
+    asked when the server is silent though its kernel answers: True, and the session goes on as if nothing were.
     """
 
     def __init__(
@@ -49,11 +61,13 @@ class ConfigClient:
         *,
         on_event: Callable[[Event], None],
         on_lost: Callable[[str], None],
+        is_served: Callable[[], bool] = lambda: False,
     ) -> None:
         self.loop = loop
         self.entry = entry
         self.on_event = on_event
         self.on_lost = on_lost
+        self.is_served = is_served
         self.addresses = cycle(entry.addresses)
         self.address = ""
         self.sock: socket.socket | None = None
@@ -67,6 +81,8 @@ class ConfigClient:
         self.held_s: float | None = None
         """Since when the session stands."""
         self.heard_s = 0.0
+        self.silence = Silence(LOOK_EVERY_S)
+        self.ping_at_s = 0.0
         self.trouble = "not yet connected"
         """Why there is no session, in words; empty while there is one."""
         self.closed = False
@@ -80,12 +96,9 @@ class ConfigClient:
             family = socket.getaddrinfo(self.address, self.entry.config_port, type=socket.SOCK_STREAM)[0][0]
             self.sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(SILENCE_MAX_S * 1000))
+            limit_unacknowledged(self.sock, USER_TIMEOUT_S)
             # 0x01 has no ping: the kernel alone can find that an NSU is gone without a word.
-            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, int(PING_EVERY_S))
-            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, int(PING_EVERY_S))
-            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
+            keep_alive(self.sock, idle_s=KEEPALIVE_IDLE_S, every_s=KEEPALIVE_EVERY_S, probes=KEEPALIVE_PROBES)
             bind_privileged(self.sock)
             self.sock.connect((self.address, self.entry.config_port))
         except BlockingIOError:
@@ -95,7 +108,7 @@ class ConfigClient:
             return
         assert self.sock is not None
         self.loop.watch(self.sock, on_writable=self.connected)
-        self.arm(HANDSHAKE_TIMEOUT_S, lambda: self.lose(f"{self.where()} does not answer"))
+        self.arm(CONNECT_WITHIN_S, self.lose_unanswered)
 
     def connected(self) -> None:
         assert self.sock is not None
@@ -106,6 +119,10 @@ class ConfigClient:
         supported = 0x02 if self.entry.secret is not None else 0x01
         self.dialogue = HostDialogue(supported, self.entry.login, self.entry.secret, secrets.token_bytes(32))
         self.loop.watch(self.sock, on_readable=self.readable)
+        self.arm(HANDSHAKE_TIMEOUT_S, self.lose_unanswered)
+
+    def lose_unanswered(self) -> None:
+        self.lose(f"{self.where()} does not answer")
 
     def arm(self, delay_s: float, callback: Callable[[], None]) -> None:
         if self.timer is not None:
@@ -165,20 +182,38 @@ class ConfigClient:
         self.trouble = ""
         self.backoff.reset()
         self.held_s = self.heard_s = self.loop.now()
-        self.arm(PING_EVERY_S, self.keep_alive)
+        self.arm(LOOK_EVERY_S, self.look)
 
-    def keep_alive(self) -> None:
+    def look(self) -> None:
+        """Ask the server whether it is there, and end the session when it is not: `protocol/timers.py` says when."""
         assert self.dialogue is not None
         if self.is_steady:
             self.evicted = ""
-        if self.dialogue.version == 2:
-            if self.loop.now() - self.heard_s > SILENCE_MAX_S:
-                self.lose(f"{self.where()} was silent for {SILENCE_MAX_S:g} s")
-                return
+        silent_s = self.silence.look(self.loop.now() - self.heard_s)
+        if why := self.why_gone(silent_s):
+            self.lose(f"{self.where()} {why}")
+            return
+        if self.dialogue.version == 2 and self.loop.now() >= self.ping_at_s and not self.is_silent:
+            self.ping_at_s = self.loop.now() + PING_EVERY_S
             self.dialogue.ping()
             self.send()
         if self.sock is not None:
-            self.arm(PING_EVERY_S, self.keep_alive)
+            self.arm(LOOK_EVERY_S, self.look)
+
+    def why_gone(self, silent_s: float) -> str:
+        """Say why the session has to end; empty: it goes on."""
+        assert self.sock is not None
+        if min(silent_s, unanswered_s(self.sock)) >= UNANSWERED_MOST_S:
+            return f"is out of reach: it acknowledged nothing for {UNANSWERED_MOST_S:g} s"
+        if self.is_silent and not self.is_served():
+            return f"was silent for {CONFIG_ANSWER_WITHIN_S:g} s"
+        return ""
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether the server owes answers for so long that its process must stand still."""
+        asked = self.dialogue is not None and self.dialogue.version == 2 and self.held_s is not None
+        return asked and self.silence.seconds >= CONFIG_ANSWER_WITHIN_S
 
     # -- ending --------------------------------------------------------------------------------------------------
 

@@ -7,21 +7,25 @@ then send each path all its commands in one write and each client all its answer
 import time
 from errno import EACCES, EPERM
 from pathlib import Path
+from typing import Any
 
 from hostside.driver.driver import HostDriver
 from hostside.driver.unit import UnitFlag, UnitInfo
-from hostside.frontends.open import open_frontend
+from hostside.frontends.open import Showing, open_frontend
 from hostside.packets import REPORT, Report
 from hostside.settings import DiskSettings, ServerEntry
 from hostside.trace import Tracer
 from hostside.wiring import TAGS_MAX, Wiring
 from ipc.child import Life
-from ipc.control import ControlError, ControlServer
+from ipc.control import ControlError, ControlServer, Verb
 from ipc.exits import Exit
 from ipc.loop import Loop
+from ipc.memory_pressure import withstand_memory_pressure
 
 BEAT_EVERY_S = 1.0
 DRAIN_MOST_S = 10.0
+FORCED_DRAIN_S = 2.5
+"""`nsu detach --force` has come back within 10 s, whatever this process does."""
 
 
 class DiskProcess:
@@ -38,9 +42,15 @@ class DiskProcess:
         control_at: Path,
     ) -> None:
         self.life = life
+        self.is_ready = False
+        self.memory_notices: list[str] = []
+        if settings.show != "socket":
+            wiring.in_write_back[0] = 1
+            self.memory_notices = withstand_memory_pressure()
         self.wires = wiring.disks[index]
         self.commands = wiring.commands
         self.loop = Loop()
+        self.wires.pool.populate()
         self.driver = HostDriver(
             unit=unit,
             pool=self.wires.pool,
@@ -52,22 +62,35 @@ class DiskProcess:
         )
         self.loop.watch(self.wires.reports, on_readable=self.take_reports)
         self.loop.after_each(self.send_commands)
-        self.frontend = open_frontend(settings.show, self.loop, self.driver, settings.at, settings.name)
+        self.frontend = open_frontend(self.loop, self.driver, Showing(settings, entry.name, entry.fail_after_s))
         self.tracer = Tracer(self.driver)
-        self.control = ControlServer(self.loop, control_at, {"status": self.status, "trace": self.tracer.trace})
+        verbs: dict[str, Verb] = {"status": self.status, "trace": self.tracer.trace, "leave": self.leave}
+        self.control = ControlServer(self.loop, control_at, verbs)
         self.stopping = False
+        self.leaving = False
+        """It ends because somebody has asked for just that disk to be detached."""
 
     def run(self) -> Exit:
-        """Serve until SIGTERM, or STOP from the host process, and all that is in flight is done."""
+        """Serve until SIGTERM, STOP from the host process or `leave`, and all that is in flight is done."""
         self.loop.on_signal(15, self.stop)
         if self.life.stop_asked:
             self.loop.call_later(0, self.stop)  # SIGTERM came before the loop could hear it
         self.beat()
-        self.life.ready()
-        self.loop.run()
-        self.control.close()
-        self.frontend.close()
-        return Exit.OK
+        self.loop.after_each(self.tell_ready)
+        try:
+            self.loop.run()
+        finally:
+            self.control.close()
+            self.frontend.close()
+        if not self.leaving:
+            return Exit.OK
+        return Exit.DETACHED if self.driver.idle else Exit.LEFT_BUSY
+
+    def tell_ready(self) -> None:
+        """At the end of each turn: a device may need a moment until users can reach it."""
+        if not self.is_ready and self.frontend.is_shown:
+            self.is_ready = True
+            self.life.ready()
 
     def take_reports(self) -> None:
         packets = self.wires.reports.get_many()
@@ -88,22 +111,37 @@ class DiskProcess:
 
     def stop(self) -> None:
         """Drain: nothing new, all in flight done and answered, then go."""
-        if self.stopping:
-            return
-        self.stopping = True
-        self.frontend.drain(self.loop.stop, timeout_s=DRAIN_MOST_S)
+        self.drain(DRAIN_MOST_S)
+
+    def drain(self, timeout_s: float, *, forced: bool = False) -> None:
+        if not self.stopping:
+            self.stopping = True
+            self.frontend.drain(self.loop.stop, timeout_s=timeout_s, forced=forced)
+
+    def leave(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Drain for good, as `nsu detach` asks; with `force` also from under those who use the disk."""
+        forced = bool(arguments.get("force"))
+        users = self.frontend.users()
+        if users and not forced:
+            raise ControlError("; ".join(users))
+        self.leaving = True
+        self.drain(FORCED_DRAIN_S if forced else DRAIN_MOST_S, forced=forced)
+        return {"users": users}
 
     # -- telling -------------------------------------------------------------------------------------------------
 
-    def status(self, arguments: dict[str, object]) -> dict[str, object]:
+    def status(self, arguments: dict[str, Any]) -> dict[str, Any]:
         del arguments
-        unit = self.driver.unit
+        unit, device = self.driver.unit, self.frontend.device
         return {
             "name": unit.name,
+            "device": None if device is None else str(device),
             "size_bytes": unit.blocks * 512,
             "read_only": bool(unit.flags & UnitFlag.READ_ONLY),
             "generation": unit.generation,
             "clients": self.frontend.client_count,
+            "users": self.frontend.users(),
+            "notices": [*self.frontend.notices(), *self.memory_notices],
             "idle": self.driver.idle,
         }
 
@@ -117,13 +155,19 @@ def run_disk(
     entry: ServerEntry,
     control_at: Path,
 ) -> int:
-    """Live as the process of disk `index`. What keeps it from being shown is left to the host process."""
+    """Live as the process of disk `index`. What keeps it from being shown is left to the host process.
+
+    FAILED with such words says too that nothing of it is in flight.
+    """
+    process = None
     try:
         process = DiskProcess(life, wiring, index, unit, settings, entry, control_at)
+        return process.run()
     except (OSError, ControlError) as error:
+        if process is not None and (process.is_ready or not process.driver.idle):
+            raise
         wiring.write_reason(wiring.disk_row(index), f"it can't be shown at {settings.at}: {why_not(error)}")
         return Exit.FAILED
-    return process.run()
 
 
 def why_not(error: OSError | ControlError) -> str:

@@ -1,15 +1,17 @@
 """The host process: one link to each NSU, the agents and disk processes, and a door for `nsu status`.
 
 It has no threads, because it forks. Signals are enqueued and acted on in the one loop; children are reaped there, and
-silent ones are killed.
+those that stand still are killed (`ipc/watch.py`).
 """
 
 import time
 from pathlib import Path
 
+from hostside.attachment import Attachments
 from hostside.disk import DRAIN_MOST_S as DISK_DRAIN_MOST_S
 from hostside.disk import run_disk
-from hostside.link import DiskState, ServerLink
+from hostside.disks import DiskState
+from hostside.link import ServerLink
 from hostside.settings import HostRoleSettings
 from hostside.status import describe_disks, describe_host
 from ipc.child import Child, Life, fork_child
@@ -17,11 +19,10 @@ from ipc.control import ControlServer
 from ipc.exits import Exit
 from ipc.loop import Loop
 from ipc.say import say, say_held
+from ipc.watch import Watch
+from protocol.timers import CHILD_SILENT_MOST_S, LOOK_EVERY_S, MISSED_AFTER_S, SPINNING_MOST_S, STOPPED_MOST_S
 
 SIGTERM, SIGCHLD, SIGHUP = 15, 17, 1
-LOOK_EVERY_S = 1.0
-SILENT_MOST_S = 30.0
-"""A disk or agent that has not beaten for this long is killed; its paths are then buried in order."""
 DRAIN_MOST_S = 12.0
 DRAIN_TOLD_S = 0.5
 """A drain that takes longer than this is told of."""
@@ -37,12 +38,27 @@ class HostProcess:
         self.started_s = time.time()
         settings.state_dir.mkdir(parents=True, exist_ok=True)
         self.links = [ServerLink(self.loop, entry, self.fork_disk) for entry in settings.servers]
+        self.attachments = Attachments(self)
+        self.sweepers: list[Child] = []
+        """Of detached disks, killed and not yet gone."""
         self.control = ControlServer(
             self.loop,
             settings.state_dir / "host.sock",
-            {"status": lambda _: describe_host(self), "disks": lambda _: describe_disks(self)},
+            {
+                "status": lambda _: describe_host(self),
+                "disks": lambda _: describe_disks(self),
+                "attach": self.attachments.attach,
+                "detach": self.attachments.detach,
+            },
         )
         self.stopping = False
+        self.watch = Watch(
+            look_every_s=LOOK_EVERY_S,
+            missed_s=MISSED_AFTER_S,
+            stopped_s=STOPPED_MOST_S,
+            spinning_s=SPINNING_MOST_S,
+            patience_s=CHILD_SILENT_MOST_S,
+        )
 
     def run(self) -> Exit:
         """Serve until SIGTERM; then drain the disks first, the agents after them."""
@@ -65,19 +81,23 @@ class HostProcess:
         """Beat, bury what a lost SIGCHLD left, kill the silent."""
         self.life.beat()
         self.reap()
-        now_s = time.monotonic()
-        for link in self.links:
-            for child in link.children():
-                if child not in link.killed and child.silent_s(now_s) > SILENT_MOST_S:
-                    why = f"it was silent for {SILENT_MOST_S:g} s, and killed"
-                    say(f"nsu: host: {child.title.removeprefix('nsu: ')}: {why}")
-                    link.kill(child, why)
+        self.kill_useless()
         say_held()
         self.loop.call_later(LOOK_EVERY_S, self.look)
+
+    def kill_useless(self) -> None:
+        """A disk or agent that is not at work holds up requests; its paths are buried in order."""
+        owners = {child: link for link in self.links for child in link.children() if child not in link.killed}
+        for child, why in self.watch.useless(owners):
+            say(f"nsu: host: {child.title.removeprefix('nsu: ')} is killed: {why}")
+            owners[child].kill(child, f"{why}, and was killed")
 
     def reap(self) -> None:
         for link in self.links:
             link.reap()
+        for sweeper in [sweeper for sweeper in self.sweepers if sweeper.poll() is not None]:
+            self.sweepers.remove(sweeper)
+            sweeper.close()
         if self.stopping:
             self.stop_on()
 

@@ -6,62 +6,31 @@ only by `PathTable.told_lost`, and so only when the path is buried (see paths.py
 """
 
 import random
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from hostside.agent import PathOrder, run_agent
 from hostside.config_client import ConfigClient
-from hostside.driver import unit as unit_room
-from hostside.driver.unit import UnitInfo
-from hostside.packets import PACKET_BYTES, REPORT, Report
+from hostside.disks import WINDOW, Disks, DiskState
 from hostside.paths import NEXT, SHORT_LIFE_S, Path, PathEvent, PathState, PathTable
-from hostside.settings import DiskSettings, ServerEntry
+from hostside.settings import ServerEntry
 from hostside.wiring import Wiring, make_wiring
 from ipc.backoff import Backoff
 from ipc.child import Child, fork_child
-from ipc.exits import Exit, describe_exit
+from ipc.exits import describe_exit
 from ipc.loop import Loop, Timer
-from ipc.packets import QueueFull
 from ipc.say import say
 from protocol import events
 from protocol.events import Event
 from protocol.records import UnitFlag, UnitRecord
+from protocol.timers import ANSWER_WITHIN_S
 
-WINDOW = {1: 1, 2: 64}
-"""Requests on one path's wire at once, by version."""
 PATH_PAUSE_FIRST_S = 0.05
 PATH_PAUSE_MOST_S = 5.0
-STEADY_DISK_S = 30.0
-"""A disk process that lived for this long starts its rests anew."""
 V1_BLOCKS_MAX = 1 << 32
 """Appendix C, zn_lba_hi "not yet used": 0x01 can name no block from 2 TiB on."""
 REASONS_TOLD_MAX = 16
-ENXIO = 6
-
-
-@dataclass(slots=True)
-class DiskState:
-    """One disk: what was asked for and what the server gives."""
-
-    settings: DiskSettings
-    index: int
-    unit: UnitInfo | None = None
-    uuid: bytes = b""
-    """The unit's own name: another one under the same partition's name is another disk."""
-    present: bool = False
-    """The server has the unit, as far as we have been told."""
-    trouble: str = "waiting for the server"
-    """What the server does not give, in words."""
-    failure: str = ""
-    """Why its last process ended or could not be started, in words; of interest until a new one is ready."""
-    told: str = ""
-    """The failure that was said last: what fails all the time in one way is said once."""
-    child: Child | None = None
-    backoff: Backoff = field(default_factory=lambda: Backoff(0.2, 10.0, random=random.random))
-    start_not_before_s: float = 0.0
-    died_in_session: int = -1
-    """The session (counted by the link) in which its last process died: its successor needs a later one."""
 
 
 class ServerLink:
@@ -72,13 +41,13 @@ class ServerLink:
         self.entry = entry
         self.start_disk = start_disk
         self.wiring: Wiring = make_wiring(entry)
-        self.client = ConfigClient(loop, entry, on_event=self.on_event, on_lost=self.on_lost)
+        self.disks = Disks(self, self.wiring, entry.disks)
+        self.client = ConfigClient(loop, entry, on_event=self.on_event, on_lost=self.on_lost, is_served=self.is_served)
         self.paths = PathTable(
             entry.connections,
             lambda: Backoff(PATH_PAUSE_FIRST_S, PATH_PAUSE_MOST_S, random=random.random),
-            self.tell_lost,
+            self.disks.tell_lost,
         )
-        self.disks = [DiskState(settings, index) for index, settings in enumerate(entry.disks)]
         self.agents: dict[int, Child] = {}
         self.killed: dict[Child, str] = {}
         """Children that we have killed and not yet reaped, and why."""
@@ -139,44 +108,10 @@ class ServerLink:
             UnitRecord(number, 0, min(size // 512, V1_BLOCKS_MAX), UnitFlag(0), bytes(16), f"number {number}")
             for number, size in enumerate(event.sizes_bytes)
         ]
-        self.take_units({disk.index: _at(records, disk.settings.number) for disk in self.disks})
+        self.disks.take(records)
 
     def on_units(self, event: events.Units) -> None:
-        by_name = {record.name: record for record in event.units}
-        self.take_units({disk.index: by_name.get(disk.settings.name) for disk in self.disks})
-
-    def take_units(self, records: dict[int, UnitRecord | None]) -> None:
-        for disk in self.disks:
-            record = records[disk.index]
-            if record is None:
-                self.unit_missing(disk)
-            else:
-                self.unit_known(disk, record)
-        self.start_disks()
-
-    def unit_missing(self, disk: DiskState) -> None:
-        what = f"no partition {disk.settings.name}" if self.version == 2 else f"no unit {disk.settings.number}"
-        disk.trouble = f"the server has {what} for this host; see the HOST block in its nsu.conf"
-        disk.present = False
-        if disk.unit is not None:
-            self.report(disk.index, Report.UNIT, status=ENXIO, value=0, spare=disk.unit.generation)
-
-    def unit_known(self, disk: DiskState, record: UnitRecord) -> None:
-        """Tell the disk's process what has changed.
-
-        A unit of another number or uuid is another disk: what is in flight was never meant for it. So the process goes,
-        as if a drive had been pulled out, and its successor serves the new one.
-        """
-        unit = unit_info(disk.settings.name, record, self.version)
-        known, knew = (record.number, record.uuid), (disk.unit and disk.unit.number, disk.uuid)
-        if disk.child is not None and known != knew:
-            self.kill(disk.child, "its partition was exchanged for another")
-        elif disk.unit != unit or not disk.present:
-            self.report(disk.index, Report.UNIT, value=unit.blocks, spare=unit.generation, credits=int(unit.flags))
-        disk.unit = unit
-        disk.uuid = record.uuid
-        disk.present = True
-        disk.trouble = ""
+        self.disks.take(list(event.units))
 
     def on_dataports(self, event: events.DataPorts) -> None:
         self.paths.ports = event.ports
@@ -241,6 +176,27 @@ class ServerLink:
             if path.state is not PathState.IDLE:
                 self.paths.move(path, PathEvent.SESSION_LOST, now_s)
         self.tell_paths()
+
+    def is_served(self) -> bool:
+        """Whether requests are answered though the server's configuration socket is silent, and nothing waits for it.
+
+        Then its process stands still and its reader/writers work: to end the session would only cut off what goes well.
+        """
+        now_ns = time.monotonic_ns()
+        served = any(
+            path.state is PathState.UP and now_ns - self.wiring.heard_ns(path.number) < ANSWER_WITHIN_S * 1e9
+            for path in self.paths.paths
+        )
+        waits = any(path.state is PathState.FENCING for path in self.paths.paths)
+        if served and not waits:
+            self.tell_once(f"{self.entry.name} is silent on the configuration socket; its paths go on")
+        return served and not waits
+
+    def tell_once(self, sentence: str) -> None:
+        """Say what is found again and again, once in a session."""
+        if sentence not in self.told:
+            self.told.add(sentence)
+            say(f"nsu: host: {sentence}")
 
     def tell_no_session(self, sentence: str, *, had_session: bool) -> None:
         """Say why there is none, each reason once, though it is tried again every second."""
@@ -337,12 +293,7 @@ class ServerLink:
                 child.close()
                 del self.agents[number]
                 self.agent_exited(self.paths.paths[number], child, status)
-        for disk in self.disks:
-            if disk.child is not None:
-                status = disk.child.poll()
-                if status is not None:
-                    self.disk_exited(disk, status)
-        self.start_disks()
+        self.disks.reap()
 
     def agent_exited(self, path: Path, child: Child, status: int) -> None:
         last_words, why_killed = self.wiring.read_reason(path.number), self.killed.pop(child, "")
@@ -364,7 +315,7 @@ class ServerLink:
         path.reason = reason
         was_up = path.state is PathState.UP
         failed = path.state is PathState.STARTING or (was_up and now_s - path.since_s < SHORT_LIFE_S)
-        self.tell_unavailable(path)
+        self.disks.tell_unavailable(path)
         self.paths.move(path, PathEvent.EXITED, now_s)
         if failed:
             self.paths.rest(path, now_s)
@@ -403,118 +354,6 @@ class ServerLink:
             pause = "" if since_s is None else f" again, after {now_s - since_s:.1f} s without one"
             say(f"nsu: host: a path to {name} is up{pause}", about=f"path {name}")
 
-    # -- disks ---------------------------------------------------------------------------------------------------
-
-    def start_disks(self) -> None:
-        """Start the disk processes that are wanted and can be: their unit is known and nothing old is in flight."""
-        now_s = self.loop.now()
-        for disk in self.disks:
-            wanted = disk.present and disk.child is None and not self.stopping
-            buried = disk.died_in_session < self.sessions and not self.paths.unburied
-            if wanted and (buried or disk.died_in_session < 0) and now_s >= disk.start_not_before_s:
-                self.tidy_reports(disk)
-                self.wiring.write_reason(self.wiring.disk_row(disk.index), "")
-                try:
-                    disk.child = self.start_disk(self, disk)
-                except OSError as error:  # no process or no descriptor is left
-                    self.rest_disk(disk, f"its process can't be forked: {error.strerror}")
-
-    def disk_exited(self, disk: DiskState, status: int) -> None:
-        """A disk process died: what it had given to agents may still be written and may still reach its slots.
-
-        So all paths are buried before its successor starts: a new session is the fence of everything before it. One
-        that was never ready had not begun to give: it disturbs nobody.
-        """
-        child = disk.child
-        assert child is not None
-        may_have_given = child.is_ready
-        child.close()
-        disk.child = None
-        why = self.killed.pop(child, "") or describe_exit(status)
-        if self.stopping:
-            return
-        if may_have_given:
-            disk.told = ""
-        if self.loop.now() - child.started_s >= STEADY_DISK_S:
-            disk.backoff.reset()
-        if status in (Exit.NEVER_AGAIN, Exit.MISUSE):
-            self.disk_failed(disk, "its process can't work here and is not started again: the log says why")
-            disk.start_not_before_s = float("inf")
-        elif last_words := self.wiring.read_reason(self.wiring.disk_row(disk.index)):
-            self.rest_disk(disk, f"{last_words}; it is tried again")
-        else:
-            self.rest_disk(disk, f"its process (pid {child.pid}) died and is started again: {why}")
-        if may_have_given:
-            disk.died_in_session = self.sessions
-            self.client.lose(f"the process of disk {disk.settings.name} died; its paths are fenced by a new session")
-
-    def disk_failed(self, disk: DiskState, failure: str) -> None:
-        disk.failure = failure
-        if failure != disk.told:
-            disk.told = failure
-            say(f"nsu: host: disk {disk.settings.name}: {failure}", about=f"disk {disk.settings.name}")
-
-    def rest_disk(self, disk: DiskState, failure: str) -> None:
-        self.disk_failed(disk, failure)
-        pause_s = disk.backoff.next()
-        disk.start_not_before_s = self.loop.now() + pause_s
-        self.loop.call_later(pause_s, self.start_disks)
-
-    def tidy_reports(self, disk: DiskState) -> None:
-        """Leave in the queue of a disk without a process what a new one must know: which paths are available.
-
-        All else was for its predecessor, whose tags come again in the successor. Nobody reads the queue meanwhile, so
-        this also keeps it from filling while paths come and go.
-        """
-        queue = self.wiring.disks[disk.index].reports
-        kept: list[bytes] = []
-        while packets := queue.get_many():
-            kept += [packet for packet in _split(packets) if self.is_news(packet)]
-        queue.put_many(b"".join(kept))
-
-    def is_news(self, packet: bytes) -> bool:
-        _, kind, _, number, incarnation, *_ = REPORT.unpack(packet)
-        path = self.paths.paths[number]
-        lives = path.state in (PathState.STARTING, PathState.UP) and path.incarnation == incarnation
-        return lives and kind == Report.AVAILABLE
-
-    # -- reports -------------------------------------------------------------------------------------------------
-
-    def tell_unavailable(self, path: Path) -> None:
-        """Nobody takes commands for `path` any more, though it is not yet buried.
-
-        So a disk knows that it is without a path while its server is gone, which is when ON_NO_PATH counts.
-        """
-        for disk in self.disks:
-            self.report(disk.index, Report.AVAILABLE, path=path.number, incarnation=path.incarnation, credits=0)
-
-    def tell_lost(self, path: int, incarnation: int) -> None:
-        for disk in self.disks:
-            self.report(disk.index, Report.LOST, path=path, incarnation=incarnation)
-
-    def report(
-        self,
-        disk: int,
-        kind: Report,
-        *,
-        path: int = 0,
-        incarnation: int = 0,
-        status: int = 0,
-        credits: int = 0,
-        value: int = 0,
-        spare: int = 0,
-    ) -> None:
-        """Tell the process of `disk`. Never waits: a process that does not read its reports is killed, and buried."""
-        child = self.disks[disk].child
-        if child is None:
-            self.tidy_reports(self.disks[disk])
-            return
-        packet = REPORT.pack(0, kind, 0, path, incarnation, disk, status, credits, value, spare)
-        try:
-            self.wiring.disks[disk].reports.put_many(packet)
-        except QueueFull:
-            self.kill(child, "it did not read its reports")
-
     # -- ending --------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
@@ -528,41 +367,8 @@ class ServerLink:
 
     def children(self) -> list[Child]:
         """Every live process of this link."""
-        return [*self.agents.values(), *(disk.child for disk in self.disks if disk.child is not None)]
+        return [*self.agents.values(), *self.disks.children()]
 
     @property
     def version(self) -> int:
         return 1 if self.entry.secret is None else 2
-
-
-def unit_info(name: str, record: UnitRecord, version: int) -> UnitInfo:
-    """Turn what the server tells of a unit into what the host driver needs: only what the server really does."""
-    return UnitInfo(record.number, name, record.blocks, record.generation, driver_flags(record, version), version)
-
-
-def driver_flags(record: UnitRecord, version: int) -> unit_room.UnitFlag:
-    """0x01 tells no flags: its writes go through, so that a flush has nothing left to do and FUA nothing to add."""
-    if version == 1:
-        return unit_room.UnitFlag.CAN_FLUSH | unit_room.UnitFlag.CAN_FUA
-    flags = unit_room.UnitFlag(0)
-    for theirs, ours in FLAGS.items():
-        if record.flags & theirs:
-            flags |= ours
-    return flags
-
-
-FLAGS = {
-    UnitFlag.READ_ONLY: unit_room.UnitFlag.READ_ONLY,
-    UnitFlag.FLUSH: unit_room.UnitFlag.CAN_FLUSH,
-    UnitFlag.FUA: unit_room.UnitFlag.CAN_FUA,
-    UnitFlag.TRIM: unit_room.UnitFlag.CAN_TRIM,
-    UnitFlag.WRITE_ZEROES: unit_room.UnitFlag.CAN_WRITE_ZEROES,
-}
-
-
-def _split(packets: bytes) -> list[bytes]:
-    return [packets[at : at + PACKET_BYTES] for at in range(0, len(packets), PACKET_BYTES)]
-
-
-def _at(records: Sequence[UnitRecord], number: int) -> UnitRecord | None:
-    return records[number] if 0 <= number < len(records) else None

@@ -16,6 +16,10 @@ class DiskSettings:
     """socket, nbd, fuse or loop."""
     at: Path
     """The Unix socket, the file, or a link to the device."""
+    mode: int = 0o600
+    """MODE: permission bits of the socket or the file."""
+    owner: tuple[int, int] = (-1, -1)
+    """OWNER: its (uid, gid), as chown(2) takes them; -1 is the process's own."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,13 @@
 
 from typing import TYPE_CHECKING, Any
 
-from hostside.agent import KEEPALIVE_S, PING_AFTER_S, USER_TIMEOUT_MS
-from hostside.config_client import PING_EVERY_S, RECONNECT_MOST_S, SILENCE_MAX_S
+from hostside.config_client import RECONNECT_MOST_S
+from hostside.disks import DiskState
 from hostside.driver.unit import UnitFlag
-from hostside.link import DiskState, ServerLink
+from hostside.link import ServerLink
 from hostside.paths import Path
 from hostside.settings import DiskSettings
+from protocol.timers import in_force
 
 if TYPE_CHECKING:
     from hostside.host import HostProcess
@@ -74,10 +75,18 @@ def describe_disk(host: "HostProcess", link: ServerLink, disk: DiskState) -> dic
         "control": str(host.disk_control(disk.settings.name)),
         "pid": disk.child.pid if disk.child else None,
         "shown": is_shown,
+        "detached": not disk.wanted,
         "size_bytes": unit.blocks * 512 if unit else None,
         "read_only": bool(unit.flags & UnitFlag.READ_ONLY) if unit else None,
-        "trouble": disk.trouble or ("" if is_shown else disk.failure),
+        "trouble": disk_trouble(disk, is_shown=is_shown),
     }
+
+
+def disk_trouble(disk: DiskState, *, is_shown: bool) -> str:
+    """Say why the disk cannot be used; empty: it can."""
+    if not disk.wanted:
+        return f"detached; attach it again with: nsu attach {disk.settings.name}"
+    return disk.trouble or ("" if is_shown else disk.failure)
 
 
 def uri_of(settings: DiskSettings) -> str:
@@ -95,6 +104,11 @@ def warnings(link: ServerLink) -> list[str]:
         )
     if link.client.evicted:
         found.append(f"SERVER {link.entry.name}: {link.client.evicted}; each machine needs a HOST of its own there")
+    if link.client.is_silent:
+        found.append(
+            f"SERVER {link.entry.name} is silent on the configuration socket: its process stands still, while its "
+            f"reader/writers answer; a path that is lost now can't be replaced"
+        )
     places = sum(port.connections_max for port in link.paths.ports)
     if link.granted is not None and 0 < places < link.entry.connections:
         found.append(
@@ -105,10 +119,20 @@ def warnings(link: ServerLink) -> list[str]:
 
 
 TIMERS = [
-    {"name": "config ping", "value_s": PING_EVERY_S, "source": "hostside/config_client.py PING_EVERY_S"},
-    {"name": "config silence", "value_s": SILENCE_MAX_S, "source": "hostside/config_client.py SILENCE_MAX_S"},
-    {"name": "config reconnect, most", "value_s": RECONNECT_MOST_S, "source": "RECONNECT_MOST_S"},
-    {"name": "path ping when idle", "value_s": PING_AFTER_S, "source": "hostside/agent.py PING_AFTER_S"},
-    {"name": "path TCP_USER_TIMEOUT", "value_s": USER_TIMEOUT_MS / 1000, "source": "hostside/agent.py"},
-    {"name": "path keepalive", "value_s": KEEPALIVE_S, "source": "hostside/agent.py KEEPALIVE_S"},
+    *in_force(
+        FOUND_WITHIN_S="a path is given up within",
+        PING_EVERY_S="ping, of an idle path and of the session",
+        ANSWER_WITHIN_S="a path's ping unanswered, most",
+        UNANSWERED_MOST_S="nothing acknowledged, most",
+        ANSWER_MOST_S="acknowledged and not answered, most",
+        CONFIG_ANSWER_WITHIN_S="session silent, most",
+        KEEPALIVE_IDLE_S="keepalive after",
+        KEEPALIVE_EVERY_S="keepalive every",
+        USER_TIMEOUT_S="TCP_USER_TIMEOUT of the session",
+        CONNECT_WITHIN_S="connecting, most",
+        STOPPED_MOST_S="agent or disk stopped, most",
+        SPINNING_MOST_S="agent or disk turning in a circle, most",
+        CHILD_SILENT_MOST_S="agent or disk silent, most",
+    ),
+    {"name": "reconnect, most", "value_s": RECONNECT_MOST_S, "source": "hostside/config_client.py RECONNECT_MOST_S"},
 ]

@@ -1,5 +1,8 @@
 """The queues, buffers and notes that join the disk processes and the agents of one server. Made before any fork.
 
+Agents live longer than disks that come and go, and inherit only what was there at their fork. So there are places for
+DISKS_MAX disks from the start, whatever nsu.conf names; an empty one costs a pipe and no memory.
+
 ```
  disk 0 ──commands──▶ path 0's queue ──▶ agent of path 0
         ◀──reports── disk 0's queue ◀── every agent, and the host process (LOST, UNIT, STOP)
@@ -19,6 +22,7 @@ from hostside.driver.notes import Notes
 from hostside.packets import PACKET_BYTES
 from hostside.settings import ServerEntry
 from ipc.buffers import BufferPool
+from ipc.child import HEART_NAMES
 from ipc.counters import CounterTable
 from ipc.packets import PacketQueue
 
@@ -29,6 +33,9 @@ TAGS_MAX = 1024
 REQUEST_SLOTS_MAX = 512
 """The largest request of a front-end: 32 MiB in constituents of 64 KiB."""
 
+DISKS_MAX = 16
+"""Places for disks: "up to sixteen partitions can be assigned to any given host" (Section III)."""
+
 QUEUE_BYTES = 128 << 10
 """4,096 packets: a disk has at most TAGS_MAX in flight; the rest is room for LOST, AVAILABLE and what dead agents left.
 
@@ -36,13 +43,14 @@ No more, because the kernel gives all pipes of an unprivileged user 64 MiB toget
 """
 PATH_COUNTERS = ("requests", "errors", "read_bytes", "written_bytes")
 REASON_BYTES = 512
+HEARTS = (*HEART_NAMES, "heard_ns")
+"""Of each process its beat; of an agent also when it heard the server last, CLOCK_MONOTONIC, nanoseconds."""
 
 
 @dataclass(slots=True)
 class DiskWires:
-    """What one disk process shares with all agents of its server."""
+    """What one disk process shares with all agents of its server: a place."""
 
-    name: str
     index: int
     reports: PacketQueue
     pool: BufferPool
@@ -64,8 +72,10 @@ class Wiring:
     reasons: BufferPool
     """Why a process ended, in words. Slots: the paths' agents, then the disks, as in `hearts`."""
     hearts: CounterTable
-    """Rows: the paths, then the disks."""
+    """Rows: the paths, then the disks. Columns: HEARTS."""
     paths: int = field(default=0)
+    in_write_back: "memoryview[int]" = field(default_factory=lambda: CounterTable(1, ("is_so",)).row(0).cells)
+    """One cell: not 0 from when the kernel shows a disk, so that its write-back waits for every agent too."""
 
     def descriptors(self) -> list[int]:
         """Descriptors that the agents and disk processes keep at their fork."""
@@ -79,14 +89,18 @@ class Wiring:
     def read_reason(self, row: int) -> str:
         return bytes(self.reasons.view(row, REASON_BYTES)).rstrip(b"\0").decode(errors="ignore")
 
+    def heard_ns(self, path: int) -> int:
+        """Give when the agent of `path` heard the server last, CLOCK_MONOTONIC."""
+        return self.hearts.row(path).get("heard_ns")
+
     def disk_row(self, disk: int) -> int:
         """Give the row of a disk's process in `hearts` and `reasons`."""
         return self.paths + disk
 
 
 def make_wiring(entry: ServerEntry) -> Wiring:
-    """Make the shared parts for `entry`'s disks and its `connections` paths."""
-    disks = [_disk_wires(disk.name, index) for index, disk in enumerate(entry.disks)]
+    """Make the shared parts for disks of `entry`, named there or not, and its `connections` paths."""
+    disks = [_disk_wires(index) for index in range(max(DISKS_MAX, len(entry.disks)))]
     paths = entry.connections
     return Wiring(
         disks=disks,
@@ -97,15 +111,15 @@ def make_wiring(entry: ServerEntry) -> Wiring:
             REASON_BYTES,
             holders={"the last words of each path's agent": paths, "and of each disk's process": len(disks)},
         ),
-        hearts=CounterTable(paths + len(disks), ("beat",)),
+        hearts=CounterTable(paths + len(disks), HEARTS),
         paths=paths,
     )
 
 
-def _disk_wires(name: str, index: int) -> DiskWires:
+def _disk_wires(index: int) -> DiskWires:
     holders = {
         "the largest request, being received or answered": REQUEST_SLOTS_MAX,
         "small requests in flight beside it": REQUEST_SLOTS_MAX,
     }
-    pool = BufferPool(sum(holders.values()), SLOT_BYTES, holders=holders)
-    return DiskWires(name, index, PacketQueue(PACKET_BYTES, pipe_bytes=QUEUE_BYTES), pool, Notes(TAGS_MAX))
+    pool = BufferPool(sum(holders.values()), SLOT_BYTES, holders=holders, populated=False)  # its disk's process does
+    return DiskWires(index, PacketQueue(PACKET_BYTES, pipe_bytes=QUEUE_BYTES), pool, Notes(TAGS_MAX))

@@ -16,23 +16,37 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+_MADV_POPULATE_WRITE: Final = 23  # madvise(2); the mmap module does not name it
+
 
 class BufferPool:
-    """`slots` buffers of `slot_bytes` each. `holders`: who may hold slots, and how many of them at once."""
+    """`slots` buffers of `slot_bytes` each. `holders`: who may hold slots, and how many of them at once.
 
-    def __init__(self, slots: int, slot_bytes: int, *, holders: Mapping[str, int]) -> None:
+    `populated`: its memory is there at once. Otherwise it costs nothing until `populate`, or until it is used.
+    """
+
+    def __init__(self, slots: int, slot_bytes: int, *, holders: Mapping[str, int], populated: bool = True) -> None:
         if slots < 1 or slot_bytes < 1:
             raise ValueError(f"a pool needs a slot of a byte at least, not {slots} slots of {slot_bytes} bytes")
         _check_sum(slots, holders)
         self.slots: Final = slots
         self.slot_bytes: Final = slot_bytes
         self.holders: Final = MappingProxyType(dict(holders))
-        # Populated at once: the path of a block must not stop to find memory while the system is short of it.
-        flags = mmap.MAP_SHARED | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE
-        self.memory: Final = memoryview(mmap.mmap(-1, slots * slot_bytes, flags=flags))
+        self._mapped = mmap.mmap(-1, slots * slot_bytes, flags=mmap.MAP_SHARED | mmap.MAP_ANONYMOUS)
+        self.memory: Final = memoryview(self._mapped)
         """All slots, one behind the other."""
         self._free = list(range(slots - 1, -1, -1))
         self._is_free = bytearray(b"\1") * slots
+        if populated:
+            self.populate()
+
+    def populate(self) -> None:
+        """Have all its memory now: the path of a block must not stop to find some while the system is short of it."""
+        try:
+            self._mapped.madvise(_MADV_POPULATE_WRITE)
+        except OSError:  # a kernel before 5.14: touch each page instead, by writing what is there
+            for at in range(0, len(self.memory), mmap.PAGESIZE):
+                self.memory[at] = self.memory[at]
 
     @property
     def free_count(self) -> int:

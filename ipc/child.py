@@ -72,9 +72,10 @@ class Life:
             with contextlib.suppress(BrokenPipeError):  # the parent does not listen any more
                 os.write(self._ready_fd, b"\1")
 
-    def beat(self) -> None:
-        """Tell the parent that this process is not stuck."""
-        self._heart[0] = time.monotonic_ns()
+    def beat(self) -> int:
+        """Tell the parent that this process is not stuck. Give the time, CLOCK_MONOTONIC, nanoseconds."""
+        now_ns = self._heart[0] = time.monotonic_ns()
+        return now_ns
 
     def _take_sigterm(self, _number: int, _frame: object) -> None:
         self.stop_asked = True

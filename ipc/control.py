@@ -24,13 +24,17 @@ from ipc.loop import Loop
 CONNECTIONS_MAX: Final = 64
 _PATH_BYTES_MAX: Final = 107  # unix(7): sun_path has 108, one of them a NUL
 
-__all__ = ["ControlError", "ControlServer", "Deferred", "control_call"]
+__all__ = ["ControlError", "ControlServer", "Deferred", "RefusedError", "control_call"]
 
 Arguments = dict[str, Any]
 
 
 class ControlError(Exception):
     """It was refused, or could not be asked; the text is a sentence for people. Verbs raise it to refuse."""
+
+
+class RefusedError(ControlError):
+    """Somebody answered, and said no."""
 
 
 Verb = Callable[[Arguments], Answer | Deferred]
@@ -123,7 +127,7 @@ def control_call(path: Path | str, verb: str, /, timeout_s: float = 5.0, **argum
             raise ControlError(f"no process answers at {path}") from None
         except OSError as error:
             raise ControlError(f"cannot ask at {path}: {error}") from error
-    return _checked_answer(line, path)
+    return checked_answer(line, path)
 
 
 def _receiveline_of(connection: socket.socket, deadline_s: float) -> bytes:
@@ -139,7 +143,8 @@ def _receiveline_of(connection: socket.socket, deadline_s: float) -> bytes:
     return bytes(received)
 
 
-def _checked_answer(line: bytes, path: Path | str) -> Answer:
+def checked_answer(line: bytes, path: Path | str) -> Answer:
+    """Give the answer that came from `path`. Raises ControlError: it is none, or a refusal."""
     try:
         answer = json.loads(line)
     except ValueError as error:
@@ -147,7 +152,7 @@ def _checked_answer(line: bytes, path: Path | str) -> Answer:
     if not isinstance(answer, dict):
         raise ControlError(f"the answer from {path} is no JSON object")
     if "error" in answer:
-        raise ControlError(str(answer["error"]))
+        raise RefusedError(str(answer["error"]))
     return answer
 
 

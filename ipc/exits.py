@@ -16,6 +16,8 @@ class Exit(IntEnum):
     NEVER_AGAIN = 3
     PATH_LOST = 10
     PATH_REFUSED = 11
+    DETACHED = 12
+    LEFT_BUSY = 13
 
     @property
     def sentence(self) -> str:
@@ -30,6 +32,8 @@ _SENTENCES = {
     Exit.NEVER_AGAIN: "it must not be started again until a person has acted",
     Exit.PATH_LOST: "its connection was lost",
     Exit.PATH_REFUSED: "its connection was refused by the other side",
+    Exit.DETACHED: "it was detached as asked, with nothing left in flight",
+    Exit.LEFT_BUSY: "it was detached as asked, with requests in flight",
 }
 
 assert _SENTENCES.keys() == set(Exit)

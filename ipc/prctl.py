@@ -5,6 +5,7 @@ import os
 import signal
 
 PR_SET_PDEATHSIG = 1
+PR_SET_IO_FLUSHER = 57
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -21,7 +22,22 @@ def die_with_parent(parent_pid: int, number: signal.Signals = signal.SIGKILL) ->
         OSError: the kernel refused.
 
     """
-    if _libc.prctl(PR_SET_PDEATHSIG, ctypes.c_ulong(number), 0, 0, 0) != 0:
+    _set(PR_SET_PDEATHSIG, number)
+    return os.getppid() == parent_pid
+
+
+def become_io_flusher() -> None:
+    """Have memory for this process never gained through I/O (Linux 5.6, CAP_SYS_RESOURCE); children inherit it.
+
+    Raises:
+        OSError: EPERM without the capability; EINVAL, the kernel does not know it.
+
+    """
+    _set(PR_SET_IO_FLUSHER, 1)
+
+
+def _set(option: int, value: int) -> None:
+    none = ctypes.c_ulong(0)
+    if _libc.prctl(option, ctypes.c_ulong(value), none, none, none) != 0:
         error = ctypes.get_errno()
         raise OSError(error, os.strerror(error))
-    return os.getppid() == parent_pid

@@ -11,12 +11,15 @@ from typing import NoReturn
 import click
 from rich.console import Console
 
-from ipc.control import ControlError
+from hostside.settings import HostRoleSettings
+from ipc.control import ControlError, RefusedError
 from ipc.exits import Exit
 from ipc.say import voice
 from nsu import __version__
+from nsu.attach import NotAttachedError, attach, attached_words, detach, detached_words, wanted_disk
 from nsu.conf.errors import ConfErrors
 from nsu.conf.here import Here, look_here
+from nsu.conf.host_role import DEFAULT_AT
 from nsu.conf.load import Loaded, load_text, read_text, state_dir_of
 from nsu.demo import run_demo
 from nsu.gather import gather
@@ -122,6 +125,52 @@ def status(conf_path: Path, as_json: bool) -> None:
         show_status(Console(), found)
 
 
+@main.command("attach", cls=ConfCommand)
+@click.argument("name")
+@click.option("--show", type=click.Choice(list(DEFAULT_AT)), help="As what; else as the DISK block says, or socket.")
+@click.option("--at", type=click.Path(path_type=Path), help="Where; else as the DISK block says, or in /run/nsu.")
+@click.option("--server", metavar="SERVER", help="Which SERVER has it, when no DISK block tells.")
+@conf_option
+@json_option
+def attach_disk(
+    name: str, show: str | None, at: Path | None, server: str | None, conf_path: Path, as_json: bool
+) -> None:
+    """Attach the partition NAME to this running machine, as a local disk.
+
+    Takes its DISK block in FILE as it is now, or, when it has none, a partition that the server gives this host. Comes
+    back when the disk can be used. FILE is not changed: what is to be there after the next start has a DISK block.
+    """
+    loaded = load_running_or_exit(conf_path)
+    try:
+        entry, disk = wanted_disk(loaded, name, server=server, show=show, at=None if at is None else at.absolute())
+        shown = attach(running_state_or_exit(conf_path), entry, disk)
+    except NotAttachedError as error:
+        fail(str(error))
+    except ControlError as error:
+        fail(unanswered(error, conf_path))
+    click.echo(json.dumps(shown, indent=1) if as_json else wrapped(attached_words(shown), columns_of(sys.stdout)))
+
+
+@main.command("detach", cls=ConfCommand)
+@click.argument("name")
+@click.option("--force", is_flag=True, help="Even if it is in use or hangs; comes back within 10 s.")
+@conf_option
+@json_option
+def detach_disk(name: str, force: bool, conf_path: Path, as_json: bool) -> None:
+    """Detach the disk NAME from this running machine.
+
+    A disk that somebody uses stays, and its users are named. With --force it goes whatever happens: what its users have
+    not yet written is lost to them. FILE is not changed: what has a DISK block in it is there again after a restart.
+    """
+    state_dir = running_state_or_exit(conf_path)
+    try:
+        answer = detach(state_dir, name, force=force)
+    except ControlError as error:
+        fail(unanswered(error, conf_path))
+    words = detached_words(name, answer, is_named=is_named(conf_path, name))
+    click.echo(json.dumps(answer, indent=1) if as_json else wrapped(words, columns_of(sys.stdout)))
+
+
 @main.command(cls=ConfCommand)
 @click.argument("disk")
 @click.option("--op", type=click.Choice(["read", "write"]), default="read", show_default=True, help="What to follow.")
@@ -191,6 +240,27 @@ def running_state_or_exit(conf_path: Path, *, needs_disks: bool = False) -> Path
     return loaded.machine.state_dir
 
 
+def load_running_or_exit(conf_path: Path) -> HostRoleSettings:
+    """Load the host role's part of nsu.conf, as it is now."""
+    try:
+        host = load_text(read_text(conf_path), conf_path, resolve=lambda _: ()).host
+    except ConfErrors as errors:
+        say(str(errors))
+        sys.exit(Exit.FAILED)
+    if host is None:
+        fail(f"{conf_path} has no SERVER block, so this machine has no disks")
+    return host
+
+
+def is_named(conf_path: Path, name: str) -> bool:
+    """Whether nsu.conf has a DISK of this name."""
+    try:
+        host = load_text(read_text(conf_path), conf_path, resolve=lambda _: ()).host
+    except ConfErrors:
+        return False
+    return host is not None and any(disk.name == name for entry in host.servers for disk in entry.disks)
+
+
 def gather_or_exit(conf_path: Path) -> dict[str, object]:
     """Ask the running processes, or say that none runs and exit with 1."""
     try:
@@ -206,7 +276,9 @@ def fail(sentence: str) -> NoReturn:
 
 
 def unanswered(error: ControlError, conf_path: Path) -> str:
-    """Say what to do when nobody answers."""
+    """Say what to do when nobody answers; who refuses has said it."""
+    if isinstance(error, RefusedError):
+        return str(error)
     if isinstance(error.__cause__, PermissionError):
         return f"{error}; ask as the user who runs it"
     return f"{error}; is it running? Start it with: nsu run -c {conf_path}"

@@ -26,6 +26,7 @@ from rich.text import Text
 
 from hostside.client import open_disk
 from ipc.control import ControlError
+from ipc.sizes import size
 from nsu.demo_machine import (
     FILE_MIB,
     MIB,
@@ -38,7 +39,7 @@ from nsu.demo_machine import (
     spawn,
 )
 from nsu.ladder import NotFollowedError, follow, ladder
-from nsu.show import paths_table, size
+from nsu.show import paths_table
 
 COPY_MOST_S = 120.0
 LOOK_EVERY_S = 0.005

@@ -9,6 +9,7 @@ one's place would read as zeros.
 import os
 from collections.abc import Callable
 from errno import EACCES, EADDRINUSE, EADDRNOTAVAIL, EBUSY
+from dataclasses import replace
 from pathlib import Path
 
 from hostside.host import run_host
@@ -169,13 +170,24 @@ class HostWatch:
         except ConfErrors:
             return (f"{self.path} is not good now; what runs keeps its former settings. See: nsu check",)
         changed = []
-        if servers_of(loaded) != servers_of(self.loaded):
+        if bare(servers_of(loaded)) != bare(servers_of(self.loaded)):
             changed.append("its SERVER blocks have")
         if loaded.machine != self.loaded.machine:
             changed.append("its MACHINE block has")
         if self.loaded.server is None and loaded.server is not None:
             changed.append("its server role has")
-        return tuple(f"{self.path}: {what} changed; that takes effect at the next start" for what in changed)
+        later = [f"{self.path}: {what} changed; that takes effect at the next start" for what in changed]
+        if not changed and servers_of(loaded) != servers_of(self.loaded):
+            later.append(
+                f"{self.path}: its DISK blocks have changed; `nsu attach` and `nsu detach` follow them now, "
+                "or the next start does"
+            )
+        return tuple(later)
+
+
+def bare(servers: tuple[ServerEntry, ...]) -> tuple[ServerEntry, ...]:
+    """Give the SERVER blocks without what can change while they are in use."""
+    return tuple(replace(entry, disks=()) for entry in servers)
 
 
 def servers_of(loaded: Loaded) -> tuple[ServerEntry, ...]:

@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ipc.sizes import size
+
 
 def show_status(console: Console, found: dict[str, Any]) -> None:
     """Print sessions, paths, disks, arrays, timers in force, warnings."""
@@ -50,6 +52,8 @@ def show_host(console: Console, host: dict[str, Any]) -> None:
     for disk in host["disks"]:
         if disk["trouble"]:
             console.print(Text(f"{disk['name']}: {disk['trouble']}", style="yellow"))
+        for notice in (disk.get("process") or {}).get("notices", []):
+            console.print(Text(f"{disk['name']}: {notice}", style="yellow"))
 
 
 def arrays_table(server: dict[str, Any]) -> Table:
@@ -98,9 +102,16 @@ def disks_table(host: dict[str, Any]) -> Table:
     for disk in host["disks"]:
         known = disk["size_bytes"] is not None
         access = ("read-only" if disk["read_only"] else "read-write") if known else ""
-        at = disk["at"] if disk["shown"] else "not yet shown"
-        add_row(table, disk["name"], disk["server"], size(disk["size_bytes"]) if known else "", access, at)
+        add_row(table, disk["name"], disk["server"], size(disk["size_bytes"]) if known else "", access, place(disk))
     return table
+
+
+def place(disk: dict[str, Any]) -> str:
+    """Say where users find a disk."""
+    if not disk["shown"]:
+        return "detached" if disk.get("detached") else "not yet shown"
+    device = (disk.get("process") or {}).get("device")
+    return f"{device}, {disk['at']}" if device else disk["uri"] or disk["at"]
 
 
 def paths_table(server: dict[str, Any]) -> Table:
@@ -153,13 +164,3 @@ def plain_table(title: str, *columns: str) -> Table:
 def add_row(table: Table, *cells: str | Text) -> None:
     """Add cells as they are: in a plain string rich would look for markup."""
     table.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in cells))
-
-
-def size(count_bytes: float) -> str:
-    """Give a size for people, of four digits: 1.5 GiB."""
-    for unit in ("B", "KiB", "MiB", "GiB", "TiB", "PiB"):
-        digits = f"{count_bytes:.4g}"
-        if float(digits) < 1024:
-            return f"{digits} {unit}"
-        count_bytes /= 1024
-    return f"{count_bytes:.4g} EiB"

@@ -4,8 +4,8 @@ A listener is bound from the start, so that a wrong address is found at start-up
 Linux lets a listening socket stop by shutdown(SHUT_RD), bound as it was, and listen again later: connections are
 refused meanwhile, and what had queued up is reset.
 
-A peer that is gone without a word is found by the kernel (trap 20): an idle socket by keepalive, one with answers on
-their way by TCP_USER_TIMEOUT, which also ends one whose reader stands still.
+A peer that is gone without a word is found by the kernel (trap 20; `protocol/timers.py`): an idle socket by keepalive,
+one with answers on their way by TCP_USER_TIMEOUT, which also ends one whose reader stands still.
 """
 
 import socket
@@ -15,12 +15,10 @@ from errno import EMFILE, ENFILE, ENOBUFS, ENOMEM
 
 from ipc.loop import Loop
 from ipc.say import say
+from ipc.tcp import keep_alive, limit_unacknowledged
+from protocol.timers import KEEPALIVE_EVERY_S, KEEPALIVE_IDLE_S, KEEPALIVE_PROBES, USER_TIMEOUT_S
 
 BACKLOG = 128
-KEEPALIVE_IDLE_S = 10
-KEEPALIVE_EVERY_S = 5
-KEEPALIVE_PROBES = 3
-USER_TIMEOUT_S = 30
 EXHAUSTED = frozenset({EMFILE, ENFILE, ENOBUFS, ENOMEM})
 PAUSE_S = 0.1
 """How long nothing is accepted when descriptors or memory ran out: asking again at once would only burn time."""
@@ -113,8 +111,5 @@ def set_up(sock: socket.socket) -> None:
     sock.setblocking(False)
     with suppress(OSError):  # the peer is gone already: the first receive will tell
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE_S)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_EVERY_S)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEPALIVE_PROBES)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_S * 1000)
+        keep_alive(sock, idle_s=KEEPALIVE_IDLE_S, every_s=KEEPALIVE_EVERY_S, probes=KEEPALIVE_PROBES)
+        limit_unacknowledged(sock, USER_TIMEOUT_S)

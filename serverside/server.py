@@ -23,7 +23,8 @@ from ipc.control import ControlServer
 from ipc.exits import Exit
 from ipc.loop import Loop
 from ipc.say import say, say_held
-from protocol import events
+from ipc.watch import Watch
+from protocol import events, timers
 from protocol.events import Event, Notice
 from protocol.limits import BLOCK_BYTES
 from protocol.records import DataPort as PortRecord
@@ -41,7 +42,7 @@ from serverside.srws import Srws
 from serverside.status import describe_server
 from serverside.storage import Storage
 
-SIGHUP, SIGTERM, SIGCHLD = 1, 15, 17
+SIGHUP, SIGKILL, SIGTERM, SIGCHLD = 1, 9, 15, 17
 LOOK_EVERY_S = 1.0
 DRAIN_MOST_S = 5.0
 DRAIN_TOLD_S = 0.5
@@ -80,6 +81,13 @@ class Server:
         self.control = ControlServer(
             self.loop, settings.state_dir / "server.sock", {"status": lambda _: describe_server(self)}
         )
+        self.watch = Watch(
+            look_every_s=timers.LOOK_EVERY_S,
+            missed_s=timers.MISSED_AFTER_S,
+            stopped_s=timers.STOPPED_MOST_S,
+            spinning_s=timers.SPINNING_MOST_S,
+            patience_s=None,
+        )
         self.stopping = False
         self.changing: frozenset[str] | None = None
         """New settings wait for the SRWs of these hosts to be buried; meanwhile they get no new ones."""
@@ -94,6 +102,7 @@ class Server:
             self.loop.call_later(0, self.stop)  # SIGTERM came before the loop could hear it
         self.life.ready()
         self.look()
+        self.kill_useless()
         self.loop.run()
         self.close()
         return Exit.OK
@@ -288,14 +297,20 @@ class Server:
         self.srws.reap()
 
     def look(self) -> None:
-        """Once a second: beat, look at the file, reap what a lost SIGCHLD left, kill the silent."""
+        """Once a second: beat, look at the file, reap what a lost SIGCHLD left."""
         self.life.beat()
         self.reap()
         self.reconsider()
-        self.srws.kill_silent()
         self.update_listening()
         say_held()
         self.loop.call_later(LOOK_EVERY_S, self.look)
+
+    def kill_useless(self) -> None:
+        """Kill SRWs and drivers that stand still: a host sees a reset, an SRW asks the next driver."""
+        for child, why in self.watch.useless([*self.srws.children(), *self.storage.children()]):
+            say(f"nsu: server: {child.title.removeprefix('nsu: ')} (pid {child.pid}) is killed: {why}")
+            child.signal(SIGKILL)
+        self.loop.call_later(timers.LOOK_EVERY_S, self.kill_useless)
 
     # -- a changed nsu.conf --------------------------------------------------------------------------------------
 

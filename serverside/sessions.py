@@ -38,8 +38,6 @@ class Srw:
     """Its process is gone; what it had posted to the drivers is being waited for."""
     buried: bool = False
     """That is done too: nothing of it can be applied any more."""
-    found_silent: bool = False
-    """Its heart has stopped, and it was killed for that."""
     killed: bool = False
     """We have killed it, or asked it to go."""
 

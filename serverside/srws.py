@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 
-from ipc.child import HEART_NAMES, Life, fork_child
+from ipc.child import HEART_NAMES, Child, Life, fork_child
 from ipc.counters import CounterTable
 from ipc.exits import Exit, describe_exit
 from ipc.loop import Loop
@@ -26,7 +26,6 @@ from serverside.srw import COUNTERS, ServerReaderWriter
 from serverside.storage import Storage
 
 SIGKILL, SIGTERM = 9, 15
-SILENT_MOST_S = 60.0
 CLOSE_MOST_S = 10.0
 
 
@@ -151,15 +150,6 @@ class Srws:
         self.burials.buried(srw)
         self.on_places()
 
-    def kill_silent(self) -> None:
-        """Kill those whose heart has stopped."""
-        now_s = time.monotonic()
-        for srw in self.seated.values():
-            if not (srw.found_silent or srw.reaped) and srw.child.silent_s(now_s) > SILENT_MOST_S:
-                srw.found_silent = srw.killed = True
-                say(f"nsu: server: {srw.child.title.removeprefix('nsu: ')} was silent for {SILENT_MOST_S:g} s: killed")
-                srw.child.signal(SIGKILL)
-
     # -- telling -------------------------------------------------------------------------------------------------
 
     def totals_of(self, host_name: str) -> dict[str, int]:
@@ -178,6 +168,10 @@ class Srws:
         for srw in self.seated.values():
             srw.killed = True
             srw.child.signal(SIGTERM)
+
+    def children(self) -> list[Child]:
+        """Give those that are not reaped."""
+        return [srw.child for srw in self.seated.values() if not srw.reaped]
 
     @property
     def busy(self) -> bool:

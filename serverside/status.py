@@ -3,14 +3,11 @@
 from typing import TYPE_CHECKING, Any
 
 from protocol.limits import HANDSHAKE_TIMEOUT_S
-from serverside.listening import KEEPALIVE_EVERY_S, KEEPALIVE_IDLE_S, KEEPALIVE_PROBES, USER_TIMEOUT_S
+from protocol.timers import in_force
 from serverside.sessions import Session, Srw
-from serverside.srws import SILENT_MOST_S
 
 if TYPE_CHECKING:
     from serverside.server import Server
-
-KEEPALIVE_S = KEEPALIVE_IDLE_S + KEEPALIVE_EVERY_S * KEEPALIVE_PROBES
 
 
 def describe_server(server: "Server") -> dict[str, Any]:
@@ -30,9 +27,13 @@ def describe_server(server: "Server") -> dict[str, Any]:
         "hosts": [{**host, "totals": server.srws.totals_of(host["name"])} for host in server.storage.describe_hosts()],
         "timers": [
             {"name": "handshake", "value_s": HANDSHAKE_TIMEOUT_S, "source": "Appendix D, step 4"},
-            {"name": "keepalive", "value_s": KEEPALIVE_S, "source": "serverside/listening.py"},
-            {"name": "TCP_USER_TIMEOUT", "value_s": USER_TIMEOUT_S, "source": "serverside/listening.py"},
-            {"name": "silent SRW", "value_s": SILENT_MOST_S, "source": "serverside/srws.py"},
+            *in_force(
+                KEEPALIVE_IDLE_S="keepalive after",
+                KEEPALIVE_EVERY_S="keepalive every",
+                USER_TIMEOUT_S="TCP_USER_TIMEOUT",
+                STOPPED_MOST_S="SRW or driver stopped, most",
+                SPINNING_MOST_S="SRW or driver turning in a circle, most",
+            ),
         ],
         "warnings": [*server.warnings, *server.evictions.warnings(server.loop.now()), *unprotected(server)],
     }

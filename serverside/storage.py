@@ -150,6 +150,10 @@ class Storage:
                 place.child = None
         self.start_drivers()
 
+    def children(self) -> list[Child]:
+        """Give the driver processes."""
+        return [place.child for place in self.places.values() if place.child is not None]
+
     def stop_drivers(self) -> None:
         """Have the drivers finish what is posted, and go. TimeoutError: one is held by its drive."""
         for place in self.places.values():

@@ -12,6 +12,9 @@ PACKAGES = {
     "qemu-io": "qemu-utils",
     "fio": "fio",
     "mkfs.ext4": "e2fsprogs",
+    "mkfs.xfs": "xfsprogs",
+    "git": "git",
+    "pgbench": "postgresql",
 }
 
 

@@ -20,10 +20,14 @@ The life of one request, whoever asks:
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from pathlib import Path
 from typing import Protocol
 
 from hostside.driver.request import Request
 from hostside.driver.unit import UnitInfo
+
+OWN = (-1, -1)
+"""(uid, gid) of what is shown, as chown(2) takes them: the process's own."""
 
 
 class Driver(Protocol):
@@ -57,13 +61,36 @@ class Driver(Protocol):
 class Frontend(ABC):
     """One way to show one disk to its users."""
 
+    @property
+    def is_shown(self) -> bool:
+        """Users can reach the disk now. A device may need a moment longer than its maker's constructor."""
+        return True
+
+    @property
+    def device(self) -> Path | None:
+        """The block device, where there is one: /dev/loop3."""
+        return None
+
+    @property
     @abstractmethod
-    def drain(self, on_drained: Callable[[], None], *, timeout_s: float) -> None:
+    def client_count(self) -> int:
+        """Clients, open files, or users of the device, now."""
+
+    @abstractmethod
+    def users(self) -> list[str]:
+        """Name who uses the disk, each in words: "mounted at /mnt"; empty: nobody. Takes milliseconds."""
+
+    def notices(self) -> list[str]:
+        """Say what people should know of the disk as it is shown; empty: all is well."""
+        return []
+
+    @abstractmethod
+    def drain(self, on_drained: Callable[[], None], *, timeout_s: float, forced: bool = False) -> None:
         """Take no new users and no new requests, finish and answer what is in flight, then let the users go.
 
         `on_drained` is called from the loop, once, when the last user is gone: after `timeout_s` seconds at
         the latest, because a user who does not read their answers must not keep a machine from shutting
-        down.
+        down. `forced`: what outlives this process otherwise, such as a device in use, is taken away too.
         """
 
     @abstractmethod

@@ -11,6 +11,8 @@ from pathlib import Path
 
 PROC = Path("/proc")
 SYS_BLOCK = Path("/sys/block")
+OPENED = "opened by process"
+"""How a user begins that may be gone in a moment: nobody relies on the device but a process that has it open."""
 
 
 def users_of(device: str, *, proc: Path = PROC, sys_block: Path = SYS_BLOCK) -> list[str]:
@@ -34,16 +36,40 @@ def _family(folder: Path) -> Iterator[tuple[str, str]]:
 
 
 def _mounts(proc: Path, family: dict[str, str]) -> Iterator[str]:
+    """Mounts that we see; if there are none, those of other mount namespaces (containers, some services)."""
+    found = False
+    for point in _mounts_in(proc / "self/mountinfo", family):
+        found = True
+        yield f"mounted at {point}"
+    seen = {_target(proc / "self/ns/mnt")}
+    for folder in () if found else proc.iterdir():
+        namespace = _target(folder / "ns/mnt") if folder.name.isdigit() else None
+        if namespace and namespace not in seen:
+            seen.add(namespace)
+            with contextlib.suppress(OSError):  # it ended
+                points = list(_mounts_in(folder / "mountinfo", family))
+                yield from (f"mounted at {point} for process {folder.name}" for point in points)
+
+
+def _mounts_in(mountinfo: Path, family: dict[str, str]) -> Iterator[str]:
     """Fields of mountinfo (proc(5)): the third is major:minor, the fifth the mount point; after " - " type and source.
 
     The source counts too, because some file systems (btrfs) have a number of their own.
     """
     numbers, sources = set(family.values()), {f"/dev/{name}" for name in family}
-    for line in (proc / "self/mountinfo").read_text().splitlines():
+    for line in mountinfo.read_text().splitlines():
         mount, _, origin = line.partition(" - ")
         fields = mount.split(" ")
         if fields[2] in numbers or origin.split(" ")[1] in sources:
-            yield f"mounted at {fields[4]}"
+            yield fields[4]
+
+
+def _target(link: Path) -> str:
+    """Where it leads, unfollowed; empty: it is none of our business, or gone."""
+    try:
+        return os.readlink(link)
+    except OSError:
+        return ""
 
 
 def _swaps(proc: Path, names: set[str]) -> Iterator[str]:
@@ -68,7 +94,7 @@ def _openers(proc: Path, names: set[str]) -> Iterator[str]:
     wanted = {f"/dev/{name}" for name in names}
     for folder in proc.iterdir():
         if folder.name.isdigit() and any(target in wanted for target in _targets(folder / "fd")):
-            yield f"opened by process {folder.name}"
+            yield f"{OPENED} {folder.name}"
 
 
 def _targets(folder: Path) -> Iterator[str]:

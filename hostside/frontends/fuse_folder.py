@@ -58,8 +58,22 @@ class Shown:
 
     name: str
     size_bytes: int
+    mode: int
+    """Permission bits of the file."""
+    uid: int
+    gid: int
     is_shut: bool = False
     """Nobody new may open it."""
+
+    @property
+    def is_for_others(self) -> bool:
+        """Somebody beside the user of this process may use the file: the kernel lets nobody else in unasked."""
+        return self.uid != os.geteuid() or bool(self.mode & 0o077)
+
+    @property
+    def folder_mode(self) -> int:
+        """Whoever may use the file may look into its folder; nobody may write there."""
+        return sum(0o5 << shift for shift in (0, 3, 6) if self.mode >> shift & 0o6)
 
 
 class Folder:
@@ -88,13 +102,13 @@ class Folder:
     def getattr(self, path: str, handle: object = None) -> dict[str, int]:
         del handle
         times = dict.fromkeys(("st_atime", "st_mtime", "st_ctime"), self._made_ns)
-        owner = {"st_uid": os.getuid(), "st_gid": os.getgid()}
+        owner = {"st_uid": self._shown.uid, "st_gid": self._shown.gid}
         if path == "/":
-            return {"st_mode": stat.S_IFDIR | 0o700, "st_nlink": 2, **owner, **times}
+            return {"st_mode": stat.S_IFDIR | self._shown.folder_mode, "st_nlink": 2, **owner, **times}
         if path != f"/{self._shown.name}":
             raise OSError(ENOENT, f"there is no {path}; there is /{self._shown.name}")
         size = self._shown.size_bytes
-        mode = stat.S_IFREG | FILE_MODE
+        mode = stat.S_IFREG | self._shown.mode
         return {"st_mode": mode, "st_nlink": 1, "st_size": size, "st_blocks": size // 512, **owner, **times}
 
     def readdir(self, path: str, handle: object) -> list[str]:

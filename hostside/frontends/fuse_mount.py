@@ -47,16 +47,21 @@ def prepare(folder: Path) -> None:
         OSError: EADDRINUSE when a living process shows a disk there; ENOTEMPTY when something lies in it.
 
     """
+    clear_dead(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    held = os.listdir(folder)
+    if held:
+        raise OSError(errno.ENOTEMPTY, f"{folder} holds {held[0]}; a disk's file needs an empty folder of its own")
+
+
+def clear_dead(folder: Path) -> None:
+    """Take away what a process that was killed has left mounted. Raises EADDRINUSE: a living one serves it."""
     if is_mounted(folder):
         if _answers(folder):
             raise OSError(
                 errno.EADDRINUSE, f"another process shows a disk in {folder}; stop it, or name another folder"
             )
-        unmount(folder)  # of a process that was killed
-    folder.mkdir(parents=True, exist_ok=True)
-    held = os.listdir(folder)
-    if held:
-        raise OSError(errno.ENOTEMPTY, f"{folder} holds {held[0]}; a disk's file needs an empty folder of its own")
+        unmount(folder)
 
 
 def _answers(folder: Path) -> bool:

@@ -26,7 +26,7 @@ class Session:
 
     """
 
-    def __init__(self, folder: Folder, at: Path, up: Answer, *, read_only: bool) -> None:
+    def __init__(self, folder: Folder, at: Path, up: Answer, *, read_only: bool, for_others: bool) -> None:
         library = _library()
         self._at = at
         self._folder = folder
@@ -39,10 +39,12 @@ class Session:
             "default_permissions": True,
             "max_read": REQUEST_BYTES,
             "ro" if read_only else "rw": True,
+            "allow_other": for_others,
         }
         if library.fuse_version_minor >= 12:
             # Idle ones are kept too, for making a thread at each burst costs more than having it.
             self._options["max_threads"] = self._options["max_idle_threads"] = THREADS
+        self._for_others = for_others
         self._library = library
         self._thread = Aside(self._serve)
 
@@ -61,10 +63,12 @@ class Session:
                 break
         self.end()
         why = self._thread.error or "it does not answer"
+        needs = "root, or fusermount3 of the package fuse3"
+        if self._for_others:
+            needs += ", with user_allow_other in /etc/fuse.conf as OWNER and MODE let others in"
         raise OSError(
             errno.ENODEV,
-            f"no FUSE mount can be made at {self._at} ({why}): is /dev/fuse there, and may this user mount "
-            "(root, or fusermount3 of the package fuse3)?",
+            f"no FUSE mount can be made at {self._at} ({why}): is /dev/fuse there, and may this user mount ({needs})?",
         )
 
     def _serve(self) -> None:

@@ -64,7 +64,7 @@ class LoopFrontend(Frontend):
         self, loop: Loop, driver: Driver, at: Path, file: Path, show_file: Callable[[Path], FileFrontend]
     ) -> None:
         self.at = at
-        self.device: Path | None = None
+        self._device: Path | None = None
         """The device, once it is attached."""
         self.trouble = ""
         """What the kernel said last when the device could not be told of something."""
@@ -77,6 +77,7 @@ class LoopFrontend(Frontend):
         self._drain_end_s = 0.0
         self._file_from_s = 0.0
         self._let_go_asked = False
+        self._is_linked = False
         self._is_closed = False
         if os.path.lexists(at) and not at.is_symlink():
             raise FileExistsError(errno.EEXIST, f"{at} is no link and stays; name another place, or move it away")
@@ -88,9 +89,27 @@ class LoopFrontend(Frontend):
         loop.after_each(self._look)
 
     @property
+    def is_shown(self) -> bool:
+        """The link leads to the device."""
+        return self._is_linked
+
+    @property
+    def device(self) -> Path | None:
+        """The device, once it is attached."""
+        return self._device
+
+    @property
     def client_count(self) -> int:
         """Mounts, swap, devices stacked on it, and processes that have it open."""
-        return len(users_of(self.device.name)) if self.device is not None else 0
+        return len(self.users())
+
+    def users(self) -> list[str]:
+        """See base.Frontend."""
+        return users_of(self.device.name) if self.device is not None else []
+
+    def notices(self) -> list[str]:
+        """See base.Frontend."""
+        return [self.trouble] if self.trouble else []
 
     # -- beside the loop -----------------------------------------------------------------------------------------
 
@@ -106,7 +125,7 @@ class LoopFrontend(Frontend):
             loop_device.detach(device)
 
     def _attach(self) -> None:
-        self.device = loop_device.attach(self._path, read_only=self._read_only)
+        self._device = loop_device.attach(self._path, read_only=self._read_only)
 
     def _grow(self) -> None:
         if self.device is not None:
@@ -123,6 +142,7 @@ class LoopFrontend(Frontend):
             raise error
         if self.device is not None and not self._is_closed:
             point(self.at, self.device)
+            self._is_linked = True
 
     def _noted(self, error: Exception | None) -> None:
         """The device could not be told: the disk serves on, and `trouble` says so."""
@@ -139,8 +159,9 @@ class LoopFrontend(Frontend):
             self._size_bytes = self._driver.unit.size_bytes
             self._do(self._grow, self._noted)
 
-    def drain(self, on_drained: Callable[[], None], *, timeout_s: float) -> None:
+    def drain(self, on_drained: Callable[[], None], *, timeout_s: float, forced: bool = False) -> None:
         """See base.Frontend. The disk serves on until the device is gone, or most of the time is up."""
+        del forced  # the file below the device goes in any case
         self._on_drained = on_drained
         self._drain_end_s = self._loop.now() + timeout_s
         self._file_from_s = self._drain_end_s - _FOR_THE_FILE * timeout_s

@@ -1,8 +1,11 @@
 """The socket of one client of the NBD front-end: nonblocking, watched for what can be used now."""
 
 import os
+import select
 import socket
+import struct
 from collections.abc import Callable
+from pathlib import Path
 from typing import Protocol
 
 from hostside.frontends.nbd_protocol.connection import Connection
@@ -11,6 +14,8 @@ from ipc.loop import Loop
 SEND_BUFFER_BYTES = 4 << 20
 """Asked for; the kernel gives what net.core.wmem_max permits."""
 _IOV_MAX = os.sysconf("SC_IOV_MAX")
+_UCRED = struct.Struct("=3i")
+"""struct ucred: pid, uid, gid (unix(7), SO_PEERCRED)."""
 
 
 class Keeper(Protocol):
@@ -46,9 +51,20 @@ class Client:
         self._watched = (False, False)
         accepted.setblocking(False)
         accepted.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+        self._end = select.poll()
+        self._end.register(accepted, 0)
         self.connection = make_connection(self.wake)
         self.wake()
         self.update_watch()
+
+    @property
+    def who(self) -> str:
+        """Name the process that has connected: "fio (pid 7)"."""
+        pid, _, _ = _UCRED.unpack(self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
+        try:
+            return f"{Path(f'/proc/{pid}/comm').read_text().strip()} (pid {pid})"
+        except OSError:  # it has ended, and whoever got its socket is not known
+            return f"of a process that has ended (pid {pid})"
 
     def wake(self) -> None:
         """Have `flush` called when this turn ends."""
@@ -95,11 +111,26 @@ class Client:
             return
         except OSError:
             size = 0
-        if size:
+        if size and not self._has_left():
             connection.received(size)
             self._keeper.note(self)
         else:
             connection.lost()
+
+    def _has_left(self) -> bool:
+        """Say whether the other end is closed. What it had asked and we had not taken until then is never done.
+
+        It may have asked again by another connection, had its answer, and written something newer there: the kernel's
+        client and QEMU do. Taken now, the first copy would come last.
+        """
+        return bool(self._end.poll(0))
+
+    def resume(self) -> None:
+        """Go on with input that has waited for room."""
+        if self.is_open and self._has_left():
+            self.connection.lost()
+        else:
+            self.connection.resume()
 
     def _receive(self, targets: list[memoryview]) -> int:
         if len(targets) == 1:

@@ -9,6 +9,7 @@ This is the thin edge; the protocol lives in nbd_protocol/. Rules
     can. What it sends meanwhile stays in its socket, so it waits too.
   * Answers that a client does not read are copied when another waits for their slots (DEAF_AFTER_S); so a
     stopped client, too, costs the others next to nothing.
+  * What a client has sent and we had not taken when it hung up is dropped (nbd_client.py says why).
   * Going on happens in a turn of its own, never at the end of one: whoever sends the driver's packets at a
     turn's end would miss what is submitted after.
 """
@@ -72,6 +73,10 @@ class NbdClients(Frontend):
         """Clients connected now."""
         return sum(client.is_open for client in self._clients)
 
+    def users(self) -> list[str]:
+        """See base.Frontend."""
+        return [f"NBD client {client.who}" for client in self._clients if client.is_open]
+
     def describe(self) -> Export:
         """The disk as it is now."""
         return export_of(self.name, self._driver.unit)
@@ -96,8 +101,9 @@ class NbdClients(Frontend):
     def on_hang_up(self, client: Client) -> None:
         """`client` has left or was let go; said again when what it had under way comes back."""
 
-    def drain(self, on_drained: Callable[[], None], *, timeout_s: float = 5.0) -> None:
+    def drain(self, on_drained: Callable[[], None], *, timeout_s: float = 5.0, forced: bool = False) -> None:
         """See base.Frontend. Requests that come while others are finished are answered NBD_ESHUTDOWN."""
+        del forced  # nothing of a socket outlives us
         self.stop_taking()
         self._on_drained = on_drained
         self._drain_timer = self._loop.call_later(timeout_s, self._drop_all)
@@ -156,7 +162,7 @@ class NbdClients(Frontend):
         self._resume_timer = None
         stalled, self._stalled = self._stalled, {}
         for client in stalled:
-            client.connection.resume()
+            client.resume()
             self.note(client)
 
     def note(self, client: Client) -> None:

@@ -10,9 +10,13 @@ What the kernel does with what it is told, where it is not obvious:
   * When all sockets are dead, requests wait DEAD_CONN_TIMEOUT for RECONFIGURE to bring new ones, then fail with EIO.
   * RECONFIGURE puts new sockets in the places of dead ones, and drops, without a word, those it has no place for: their
     other ends see the end of file.
-  * BACKEND_IDENTIFIER is kept with the device, shown in /sys/block/nbdN/backend, and must be said again by RECONFIGURE:
-    so a successor finds the device of its predecessor, and can't take another's.
-
+  * RECONFIGURE with another size waits, since Linux 6.9, until every request in flight is answered; with a size and
+    sockets in one order it does so before it takes the sockets, by which they could be. So sockets and sizes are told
+    apart, and a size never by the process that answers (nbd_orders.py).
+  * BACKEND_IDENTIFIER (Linux 5.14) is kept with the device, shown in /sys/block/nbdN/backend, and must be said again by
+    RECONFIGURE: so a successor finds the device of its predecessor, and can't take another's. It stays while the device
+    is attached or anybody has it mounted or open.
+  * DISCONNECT may wait, too: it says goodbye on each socket first.
   * Each socket is read by a worker thread of its own. When the kernel is slow to make those threads (a busy machine
     that boots), one thread, the rescuer of the queue, takes all the work that waits, and starts with the first, which
     never ends: the other sockets are never read, and what is answered on them times out. `is_heard` finds that out by
@@ -22,6 +26,7 @@ Nothing here ever opens the device: whoever serves a device and reads it waits f
 """
 
 import errno
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -101,33 +106,47 @@ class NbdDevices:
         """End the conversation; devices stay. Harmless twice."""
         self._netlink.close()
 
-    def find(self, identifier: str) -> int | None:
-        """Give the device that is attached under `identifier`, its sockets dead or alive."""
+    def attached(self, identifier: str) -> list[int]:
+        """Give the devices that are attached under `identifier`, their sockets dead or alive, or are still in use."""
+        found = []
         for path in SYS_BLOCK.glob("nbd*/backend"):
-            try:
-                shown = path.read_text()
-            except OSError:
-                continue  # detached since
-            if shown.rstrip("\n") == identifier:
-                return int(path.parent.name.removeprefix("nbd"))
-        return None
+            index = int(path.parent.name.removeprefix("nbd"))
+            if self.identifier(index) == identifier:
+                found.append(index)
+        return sorted(found)
+
+    def identifier(self, index: int) -> str | None:
+        """Give what device `index` is attached under; None: it is not attached."""
+        try:
+            return (SYS_BLOCK / f"nbd{index}/backend").read_text().rstrip("\n")
+        except OSError:
+            return None
+
+    def size_bytes(self, index: int) -> int:
+        """Give the size that users of device `index` see."""
+        return int((SYS_BLOCK / f"nbd{index}/size").read_text()) * 512
 
     def connect(self, attachment: Attachment, sockets: Sequence[int]) -> int:
         """Attach the first free device; its number.
 
         Raises:
-            OSError: with a sentence.
+            OSError: with a sentence; ENOTSUP: this kernel keeps no identifier.
 
         """
         answers = self._ask(
             Command.CONNECT,
             "attach a device",
             *_described(attachment),
+            attribute(Attribute.SIZE_BYTES, u64(attachment.size_bytes)),
             attribute(Attribute.BLOCK_SIZE_BYTES, u64(attachment.block_bytes)),
             attribute(Attribute.SERVER_FLAGS, u64(attachment.flags)),
             _sockets(sockets),
         )
-        return number(answers[0][Attribute.INDEX])
+        index = number(answers[0][Attribute.INDEX])
+        if self.identifier(index) is None:
+            self.disconnect(index)
+            raise OSError(errno.ENOTSUP, "SHOW = nbd takes Linux 5.14; show the disk with SHOW = socket or SHOW = loop")
+        return index
 
     def is_heard(self, index: int, sockets: int) -> bool:
         """Wait, for HEARD_WITHIN_S at most, until the kernel reads all `sockets` of device `index`; did it?
@@ -141,17 +160,26 @@ class NbdDevices:
             time.sleep(_LOOK_AGAIN_S)
         return True
 
-    def reconfigure(self, index: int, attachment: Attachment, sockets: Sequence[int] = ()) -> None:
-        """Tell device `index` its size and time limits anew, and give it sockets in the places of dead ones.
+    def give_sockets(self, index: int, attachment: Attachment, sockets: Sequence[int]) -> None:
+        """Give device `index` sockets in the places of dead ones, and tell it its time limits anew.
 
         Raises:
             OSError: EINVAL: it is not attached any more, or under another identifier; with a sentence.
 
         """
-        order = [attribute(Attribute.INDEX, u32(index)), *_described(attachment)]
-        if sockets:
-            order.append(_sockets(sockets))
-        self._ask(Command.RECONFIGURE, f"change nbd{index}", *order)
+        described = [attribute(Attribute.INDEX, u32(index)), *_described(attachment)]
+        self._ask(Command.RECONFIGURE, f"take sockets for nbd{index}", *described, _sockets(sockets))
+
+    def resize(self, index: int, attachment: Attachment) -> None:
+        """Tell device `index` its size anew. Waits for requests in flight.
+
+        Raises:
+            OSError: EINVAL, as `give`.
+
+        """
+        size = attribute(Attribute.SIZE_BYTES, u64(attachment.size_bytes))
+        named = attribute(Attribute.BACKEND_IDENTIFIER, text(attachment.identifier))
+        self._ask(Command.RECONFIGURE, f"resize nbd{index}", attribute(Attribute.INDEX, u32(index)), size, named)
 
     def disconnect(self, index: int) -> None:
         """Detach device `index`. What waits in it fails with EIO. Harmless when it is not attached."""
@@ -160,10 +188,15 @@ class NbdDevices:
     def _ask(self, command: Command, what: str, *attributes: bytes) -> list[dict[int, bytes]]:
         try:
             return self._netlink.ask(command, *attributes)
-        except PermissionError as error:
-            raise OSError(errno.EPERM, f"to {what} takes CAP_SYS_ADMIN: run nsu as root") from error
         except OSError as error:
-            raise OSError(error.errno, f"the kernel's NBD client won't {what}: {error.strerror}") from error
+            raise refusal(what, error.errno or errno.EIO) from error
+
+
+def refusal(what: str, number: int) -> OSError:
+    """Give the kernel's errno in words. `what`: the order, such as "detach nbd0"."""
+    if number == errno.EPERM:
+        return OSError(number, f"to {what} takes CAP_SYS_ADMIN: run nsu as root")
+    return OSError(number, f"the kernel's NBD client won't {what}: {os.strerror(number)}")
 
 
 def receivers(index: int, *, proc: Path = PROC) -> int:
@@ -180,7 +213,6 @@ def receivers(index: int, *, proc: Path = PROC) -> int:
 def _described(attachment: Attachment) -> list[bytes]:
     """What CONNECT and RECONFIGURE are both told."""
     return [
-        attribute(Attribute.SIZE_BYTES, u64(attachment.size_bytes)),
         attribute(Attribute.TIMEOUT, u64(attachment.timeout_s)),
         attribute(Attribute.DEAD_CONN_TIMEOUT, u64(attachment.dead_timeout_s)),
         attribute(Attribute.BACKEND_IDENTIFIER, text(attachment.identifier)),

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from nsu.conf import keys
 from nsu.conf.errors import ConfError, Findings
-from nsu.conf.host_role import RUN_FOLDER
-from nsu.conf.machine_facts import addresses_here, may_bind, user_words
+from nsu.conf.host_role import RUN_FOLDER, owner_numbers
+from nsu.conf.machine_facts import addresses_here, may_bind, may_give, user_words
 from nsu.conf.reader import default_of
 from nsu.conf.syntax import Block, Document, Entry, same_kind
 from serverside.settings import DriveSettings
@@ -165,6 +165,10 @@ class _Looker:
         elif not _may_make_in(at.parent):
             right = f"AT = … in a folder that may be written, or run as root, or chown {user_words()} {at.parent}"
             self._refuse(line, keys.AT.name, f"{user_words()} may not make a socket in {at.parent}", right)
+        for entry in _entries(block, keys.OWNER.name):
+            if not may_give(*owner_numbers(keys.OWNER.type.read(entry.value))):
+                right = "a group this user is in, as in :GROUP, or run as root or with CAP_CHOWN"
+                self._refuse(entry.line, entry.key, f"{user_words()} may not give a socket to {entry.value}", right)
 
 
 def _entries(block: Block, key: str) -> Iterator[Entry]:

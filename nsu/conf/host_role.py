@@ -1,6 +1,8 @@
 """The host role in nsu.conf: SERVER and DISK blocks."""
 
+import grp
 import os
+import pwd
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -10,13 +12,15 @@ from nsu.conf.errors import Findings
 from nsu.conf.reader import BlockReader, check_names
 from nsu.conf.settings import MachineSettings
 from nsu.conf.syntax import Block, same_kind
-from nsu.conf.values import NAME, Forever
+from nsu.conf.values import NAME, Forever, Owner, ValueWrong
 from protocol.limits import HANDSHAKE_TIMEOUT_S
 
 RUN_FOLDER = Path("/run/nsu")
 """Made at start when it is not there; any other folder must exist."""
 _SOCKET_PATH_BYTES_MOST = 107
 """unix(7): sun_path has 108 bytes, with a zero at the end."""
+_USE_BITS = {"socket": 0o222, "fuse": 0o666}
+"""SHOW -> the permission bits that let somebody use the disk. Who may write a socket may connect to it (unix(7))."""
 DEFAULT_AT: dict[str, Callable[[str], Path]] = {
     "socket": lambda name: RUN_FOLDER / f"{name}.sock",
     "fuse": lambda name: RUN_FOLDER / name / name,
@@ -100,7 +104,55 @@ def _read_disk(block: Block, place: int, places: dict[Path, str], findings: Find
         _check_mount(path, owner, places, line, findings)
     elif show == "socket":
         _check_at(path, line, findings)
-    return DiskSettings(block.name, place if number is None else number.value, show, path)
+    mode = reader.one_or_default(keys.MODE)
+    _check_access(block, show, mode, findings)
+    given_number = place if number is None else number.value
+    return DiskSettings(block.name, given_number, show, path, mode, _read_owner(reader, findings))
+
+
+def owner_numbers(owner: Owner) -> tuple[int, int]:
+    """(uid, gid) of an OWNER as chown(2) takes them: -1 for what it does not say.
+
+    Raises:
+        ValueWrong: there is no such user, or no such group.
+
+    """
+    uid = _look_up("user", owner.user, lambda name: pwd.getpwnam(name).pw_uid, "passwd")
+    gid = _look_up("group", owner.group, lambda name: grp.getgrnam(name).gr_gid, "group")
+    return uid, gid
+
+
+def _look_up(what: str, name: str, find: Callable[[str], int], database: str) -> int:
+    """A name or, when nobody has that name, a number: as chown(1) does it."""
+    if not name:
+        return -1
+    try:
+        return find(name)
+    except KeyError:
+        if name.isdecimal():
+            return int(name)
+    raise ValueWrong(f"there is no {what} {name}", f"one that `getent {database}` lists, or a number")
+
+
+def _read_owner(reader: BlockReader, findings: Findings) -> tuple[int, int]:
+    given = reader.one(keys.OWNER)
+    if given is None:
+        return -1, -1
+    try:
+        return owner_numbers(given.value)
+    except ValueWrong as error:
+        findings.error(given.line, keys.OWNER.name, error.wrong, error.right)
+        return -1, -1
+
+
+def _check_access(block: Block, show: str, mode: int, findings: Findings) -> None:
+    given = [entry for entry in block.entries if entry.key in (keys.OWNER.name, keys.MODE.name)]
+    if show not in _USE_BITS:
+        for entry in given:
+            wrong = f"with SHOW = {show} the disk is a device, and whose it is, udev's rules say"
+            findings.error(entry.line, entry.key, wrong, "leave it out, or SHOW = socket or fuse")
+    elif mode & _USE_BITS[show] & 0o007:
+        findings.warn(f"{block.label}: with MODE = {mode:04o} every user of this machine may use the disk.")
 
 
 def _check_mount(path: Path, owner: str, places: dict[Path, str], line: int, findings: Findings) -> None:

@@ -282,6 +282,22 @@ AT = Key(
     ("/run/nsu/unit_1.sock",),
     default_words="/run/nsu/NAME.sock, /run/nsu/NAME/NAME for fuse, /run/nsu/NAME for nbd and loop",
 )
+OWNER = Key(
+    "DISK",
+    "OWNER",
+    values.OWNER,
+    "Who has the socket (SHOW = socket) or the file (fuse). Devices have theirs from udev.",
+    (":kvm",),
+    default_words="the user and group that nsu runs as",
+)
+MODE = Key(
+    "DISK",
+    "MODE",
+    values.MODE,
+    "The permission bits of the socket or the file. Who may write a socket uses the disk.",
+    ("0660",),
+    default="0600",
+)
 NUMBER = Key(
     "DISK",
     "NUMBER",
@@ -299,7 +315,7 @@ KEYS: tuple[Key[Any], ...] = (
     LBA, ACCESS, ZERO,
     SERVER_ADDRESS, SERVER_CONFIG_PORT, LOGIN, SERVER_SECRET_FILE, CONNECTIONS, ON_NO_PATH,
     PAYLOAD_CRC,
-    SHOW, AT, NUMBER,
+    SHOW, AT, OWNER, MODE, NUMBER,
 )  # fmt: skip
 
 

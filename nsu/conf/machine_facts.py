@@ -9,6 +9,7 @@ import psutil
 
 _CAP_NET_BIND_SERVICE = 1 << 10
 """capabilities(7)."""
+_CAP_CHOWN = 1 << 0
 _FIRST_FREE_PORT = 1024
 _PROC = Path("/proc")
 
@@ -32,6 +33,12 @@ def may_bind(port: int, *, proc: Path = _PROC) -> bool:
     except (OSError, ValueError):
         first_free = _FIRST_FREE_PORT
     return port >= first_free or bool(_capabilities(proc) & _CAP_NET_BIND_SERVICE)
+
+
+def may_give(uid: int, gid: int, *, proc: Path = _PROC) -> bool:
+    """May this process give a file of its own to `uid` and `gid` (chown(2); -1: leave it)?"""
+    own = uid in (-1, os.geteuid()) and (gid in (-1, os.getegid()) or gid in os.getgroups())
+    return own or bool(_capabilities(proc) & _CAP_CHOWN)
 
 
 def _capabilities(proc: Path) -> int:

@@ -23,6 +23,10 @@ LBA_MOST = (1 << 54) - 1
 CONNECTIONS_MOST = 1000
 _UNITS = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40, "": 1}
 _NAME = rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{NAME_BYTES_MAX - 1}}}"
+_ACCOUNT = r"[A-Za-z0-9_][A-Za-z0-9_.@+\\-]{0,255}\$?"
+"""useradd(8) is stricter; directories have names such as DOMAIN\\user and user@domain."""
+_ACCOUNT_MOST = (1 << 32) - 2
+"""One more is -1, which chown(2) takes for "leave it"."""
 _SIZE_FORM = "a whole number with KiB, MiB, GiB or TiB, such as 20GiB; without a unit it is bytes"
 
 
@@ -60,6 +64,14 @@ class LbaRange:
 @dataclass(frozen=True, slots=True)
 class Forever:
     """`ON_NO_PATH = queue`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """`user`, `user:group` or `:group`: names or numbers, and not yet looked up; empty: not said."""
+
+    user: str
+    group: str
 
 
 def _read_name(text: str) -> str:
@@ -176,6 +188,22 @@ def _read_on_no_path(text: str) -> float | Forever:
     return float(found[1])
 
 
+def _read_owner(text: str) -> Owner:
+    found = re.fullmatch(rf"({_ACCOUNT})?(?::({_ACCOUNT}))?", text)
+    if not found or not text:
+        raise ValueWrong(f"{text} is not an owner")
+    for name in found.groups(""):
+        if name.isdecimal():
+            _read_number(name, 0, _ACCOUNT_MOST, "the number of a user or a group")
+    return Owner(*found.groups(""))
+
+
+def _read_mode(text: str) -> int:
+    if not re.fullmatch(r"0?[0-7]{3}", text):
+        raise ValueWrong(f"{text} is not the permission bits of a file")
+    return int(text, 8)
+
+
 def _choice(what: str, words: dict[str, bool]) -> ValueType[str]:
     """One of some words; False: the word is kept for later and refused with "not yet"."""
     now = ", ".join(word for word, ready in words.items() if ready)
@@ -226,6 +254,10 @@ LBA_RANGE = ValueType(
     _read_lba_range,
 )
 ON_NO_PATH = ValueType("answer", "queue, or: fail after N s, with N from 1 to 86400", _read_on_no_path)
+OWNER = ValueType(
+    "owner", "USER, USER:GROUP or :GROUP, as chown(1) takes them: names or numbers, such as :kvm", _read_owner
+)
+MODE = ValueType("mode", "octal permission bits from 0000 to 0777, such as 0660", _read_mode)
 LEVEL = _choice("a level", {"jbod": True, "raid0": True, "raid10": False, "raid5": False})
 ACCESS = _choice("a kind of access", {"read-write": True, "read-only": True})
 SHOW = _choice("a way to show a disk", {"socket": True, "nbd": True, "fuse": True, "loop": True})

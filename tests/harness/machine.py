@@ -15,12 +15,14 @@ import psutil
 
 from ipc.control import ControlError
 from nsu.gather import gather
+from tests.harness.netns import Namespace
 
 
 class Machine:
-    """A machine of the test: a folder, an nsu.conf, a supervisor."""
+    """A machine of the test: a folder, an nsu.conf, a supervisor; in a network namespace of its own, if given."""
 
-    def __init__(self, folder: Path | None = None) -> None:
+    def __init__(self, folder: Path | None = None, namespace: Namespace | None = None) -> None:
+        self.namespace = namespace
         self.folder = folder or Path(tempfile.mkdtemp(prefix="nsu-t-"))
         self.state = self.folder / "state"
         self.conf = self.folder / "nsu.conf"
@@ -47,6 +49,8 @@ class Machine:
             self.conf.write_text(text)
         with open(self.log_path, "ab") as log:
             command = [sys.executable, "-m", "nsu", "run", "-c", str(self.conf)]
+            if self.namespace is not None:
+                command = self.namespace.command(*command)
             self.supervisor = subprocess.Popen(command, stdout=log, stderr=log)
 
     def stop(self, timeout_s: float = 30.0) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hostside.agent import Agent, PathOrder
 from hostside.driver.notes import Notes
 from hostside.packets import COMMAND, NO_SLOT, PACKET_BYTES, REPORT, Report
-from hostside.wiring import PATH_COUNTERS, REASON_BYTES, TAGS_MAX, DiskWires, Wiring
+from hostside.wiring import HEARTS, PATH_COUNTERS, REASON_BYTES, TAGS_MAX, DiskWires, Wiring
 from ipc.buffers import BufferPool
 from ipc.child import Life
 from ipc.counters import CounterTable
@@ -28,7 +28,6 @@ def make_wiring(disks: int = 1, paths: int = 1) -> Wiring:
     return Wiring(
         disks=[
             DiskWires(
-                f"disk{index}",
                 index,
                 PacketQueue(PACKET_BYTES),
                 BufferPool(SLOTS, 65536, holders={"the test": SLOTS}),
@@ -39,7 +38,7 @@ def make_wiring(disks: int = 1, paths: int = 1) -> Wiring:
         commands=[PacketQueue(PACKET_BYTES) for _ in range(paths)],
         counters=CounterTable(paths, PATH_COUNTERS),
         reasons=BufferPool(paths + disks, REASON_BYTES, holders={"the test": paths + disks}),
-        hearts=CounterTable(paths + disks, ("beat",)),
+        hearts=CounterTable(paths + disks, HEARTS),
         paths=paths,
     )
 

@@ -15,12 +15,14 @@ import pytest
 
 import hostside.link
 from hostside.config_client import ConfigClient
+from hostside.disks import DiskState
 from hostside.driver.unit import UnitInfo
-from hostside.link import DiskState, ServerLink
+from hostside.link import ServerLink
 from hostside.packets import REPORT, Report
 from hostside.settings import DiskSettings, ServerEntry
 from ipc.child import Child, Life
 from ipc.counters import CounterTable
+from ipc.exits import Exit
 from ipc.loop import Loop
 from protocol import events
 from protocol.dialogue import HostDialogue, ServerDialogue
@@ -198,7 +200,7 @@ class LinkWorld:
         assert life not in self.may_be_applied, "the server may still apply something of it"
         assert life not in self.told, "told twice"
         self.told.append(life)
-        self.link.tell_lost(path, incarnation)
+        self.link.disks.tell_lost(path, incarnation)
 
     # -- what happens --------------------------------------------------------------------------------------------
 
@@ -273,7 +275,8 @@ class LinkWorld:
     def disk_dies(self, model: DiskModel, status: int = 1) -> None:
         puppet = model.puppet
         assert puppet is not None
-        if puppet.is_ready:
+        words = self.link.wiring.read_reason(self.link.wiring.disk_row(model.index))
+        if not (status == Exit.DETACHED or (status == Exit.FAILED and words)):  # else nothing of it is in flight
             model.must_be_over = set(model.available) | model.must_be_over
         puppet.die(status)
         self.link.reap()
@@ -355,6 +358,8 @@ class LinkWorld:
         return self.link.paths.up_count == PATHS and all(self.disk_is_well(model) for model in self.disks)
 
     def disk_is_well(self, model: DiskModel) -> bool:
+        if any(disk.index == model.index and not disk.wanted for disk in self.link.disks):
+            return model.puppet is None
         record = self.units.get(NAMES[model.index]) if self.version == 2 else self.v1_record(model.index)
         if record is None:
             return model.puppet is None or model.errno != 0

@@ -249,13 +249,13 @@ def test_what_was_meant_for_a_predecessor_is_thrown_away(rig: Rig) -> None:
     assert rig.drive.data[:512] == bytes(range(256)) * 2
 
 
-def test_1h_says_for_each_disk_its_share_of_the_window() -> None:
+def test_1h_offers_each_disk_the_whole_window() -> None:
     wiring = make_wiring(disks=3)
     rig = Rig(2, window=8, wiring=wiring)
     rig.agent.say_available()
     for disk in range(3):
         (said,) = rig.reports(disk)
-        assert (said.kind, said.path, said.incarnation, said.credits) == (Report.AVAILABLE, PATH, 5, 2)
+        assert (said.kind, said.path, said.incarnation, said.credits) == (Report.AVAILABLE, PATH, 5, 8)
     rig.close()
 
 

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from hostside.driver import unit as unit_room
-from hostside.link import ENXIO, V1_BLOCKS_MAX, unit_info
+from hostside.disks import ENXIO
+from hostside.link import V1_BLOCKS_MAX
 from hostside.packets import REPORT, Report
 from hostside.paths import PathState
 from hostside.status import warnings
@@ -309,15 +309,16 @@ def test_what_a_dead_disk_had_not_read_is_not_read_by_its_successor(world2: Link
     world2.settle()
 
 
-def test_a_disk_that_never_was_ready_disturbs_nobody() -> None:
+def test_a_disk_that_can_not_be_shown_disturbs_nobody() -> None:
     """It may be wrongly set up, for ever: its sisters and their paths know nothing of it."""
     world = LinkWorld(2)
     world.grant()
     world.answer_all()
     for _ in range(20):
+        world.link.wiring.write_reason(world.link.wiring.disk_row(0), "it can't be shown")
         world.disk_dies(world.disks[0])
         assert world.has_session
-        assert "died" in world.link.disks[0].failure
+        assert world.link.disks[0].failure == "it can't be shown; it is tried again"
         world.pass_time(11)
         world.link.reap()
         world.line.heard_s = world.now_s
@@ -430,15 +431,6 @@ def test_v1_never_promises_blocks_it_cannot_name() -> None:
     world.answer_all()
     assert [disk.unit.blocks for disk in world.link.disks if disk.unit] == [V1_BLOCKS_MAX] * 2
     world.close()
-
-
-def test_only_what_the_server_really_does_is_offered() -> None:
-    record = UnitRecord(3, 9, 100, UnitFlag.READ_ONLY | UnitFlag.ZERO | UnitFlag.TRIM, bytes(16), "other")
-    info = unit_info("unit_1", record, 2)
-    assert (info.name, info.number, info.generation, info.blocks) == ("unit_1", 3, 9, 100)
-    assert info.flags == unit_room.UnitFlag.READ_ONLY | unit_room.UnitFlag.CAN_TRIM
-    flags = unit_info("unit_1", record, 1).flags
-    assert flags == unit_room.UnitFlag.CAN_FLUSH | unit_room.UnitFlag.CAN_FUA
 
 
 def test_nothing_is_opened_while_it_stops(world2: LinkWorld) -> None:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from hostside.disks import DiskState
 from hostside.host import HostProcess
-from hostside.link import DiskState, ServerLink
+from hostside.link import ServerLink
 from hostside.settings import DiskSettings, HostRoleSettings, ServerEntry
 from hostside.status import TIMERS, describe_disks, describe_host, describe_link
 from ipc.child import Child

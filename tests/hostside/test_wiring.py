@@ -1,21 +1,26 @@
 """Proves that what is made before the forks is all that a child needs, and that an agent's last words arrive whole."""
 
+import os
 from pathlib import Path
+
+import pytest
 
 from hostside.packets import PACKET_BYTES
 from hostside.settings import DiskSettings, ServerEntry
-from hostside.wiring import REASON_BYTES, REQUEST_SLOTS_MAX, SLOT_BYTES, TAGS_MAX, make_wiring
+from hostside.wiring import DISKS_MAX, REASON_BYTES, REQUEST_SLOTS_MAX, SLOT_BYTES, TAGS_MAX, make_wiring
 from ipc.child import fork_child
 from protocol.limits import SPLIT_BYTES
 from tests.hostside import agent_rig
+from tests.hostside.frontends.nbd_server import wait_for
 
 
 def test_there_is_one_of_each_for_each_place() -> None:
     disks = tuple(DiskSettings(name, n, "socket", Path("/nowhere")) for n, name in enumerate(("a", "b")))
     wiring = make_wiring(ServerEntry("box1", ("127.0.0.1",), 1, "host1", None, 3, None, disks))
-    assert [(disk.name, disk.index) for disk in wiring.disks] == [("a", 0), ("b", 1)]
-    assert (len(wiring.commands), wiring.paths, wiring.counters.rows, wiring.reasons.slots) == (3, 3, 3, 3 + 2)
-    assert wiring.hearts.rows == 3 + 2
+    places = [disk.index for disk in wiring.disks]
+    assert places == list(range(DISKS_MAX)), "places for the two that are named, and for others to come"
+    assert (len(wiring.commands), wiring.paths, wiring.counters.rows) == (3, 3, 3)
+    assert wiring.reasons.slots == wiring.hearts.rows == 3 + DISKS_MAX
     for disk in wiring.disks:
         assert disk.pool.slot_bytes == SLOT_BYTES == SPLIT_BYTES
         assert disk.pool.free_count >= 2 * REQUEST_SLOTS_MAX
@@ -62,3 +67,29 @@ def test_last_words_replace_each_other_and_are_cut_where_there_is_no_room() -> N
     assert wiring.read_reason(0).startswith("ä" * (REASON_BYTES // 2 - 1))
     wiring.write_reason(0, "")
     assert wiring.read_reason(0) == ""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may lock memory, and be seen to")
+def test_agents_that_run_already_hear_that_the_kernel_shows_a_disk_now() -> None:
+    """Only a child can be asked: what is locked would stay locked in the runner of this test."""
+    rig = agent_rig.Rig(2)
+    rig.agent.poll.unregister(rig.agent.sock.fileno())
+    keep = [*rig.wiring.descriptors(), rig.agent.sock.fileno(), rig.agent.poll.fileno()]
+
+    def main(_: object) -> int:
+        rig.agent.run()
+        return 0
+
+    child = fork_child("nsu test: agent", main, hearts=rig.wiring.hearts, heart_row=0, keep=keep)
+    status = Path(f"/proc/{child.pid}/status")
+    wait_for(lambda: not rig.wiring.disks[0].reports.empty())  # it has said that it is available
+    assert not has_locked(status)
+    rig.wiring.in_write_back[0] = 1
+    wait_for(lambda: has_locked(status))
+    child.kill_and_reap()
+    child.close()
+    rig.close()
+
+
+def has_locked(status: Path) -> bool:
+    return "VmLck:\t       0 kB" not in status.read_text()

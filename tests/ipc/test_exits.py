@@ -9,6 +9,7 @@ def test_numbers_are_those_that_parents_and_scripts_know() -> None:
     numbers = {status.name: int(status) for status in Exit}
     assert numbers == {
         "OK": 0, "FAILED": 1, "MISUSE": 2, "NEVER_AGAIN": 3, "PATH_LOST": 10, "PATH_REFUSED": 11,
+        "DETACHED": 12, "LEFT_BUSY": 13,
     }  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from nsu.gather import gather
-from nsu.show import paths_table, process_words, show_status, size, source_words, warnings_of
+from nsu.show import paths_table, process_words, show_status, source_words, warnings_of
 from tests.harness import World, spawn_world
 
 LONG = "/tmp/pytest-of-somebody/pytest-1234/test_with_a_name_that_is_long0/unit_1.sock"
@@ -248,19 +248,3 @@ def test_the_live_table_has_a_row_for_each_path() -> None:
     table = paths_table(FOUND["host"]["servers"][0])
     assert isinstance(table, Table)
     assert (table.row_count, table.title) == (2, "paths to box2: 1 of 2 up")
-
-
-@pytest.mark.parametrize(
-    ("count_bytes", "words"),
-    [
-        (0, "0 B"),
-        (1023, "1023 B"),
-        (1024, "1 KiB"),
-        (1536 << 20, "1.5 GiB"),
-        ((1 << 40) - 1, "1 TiB"),
-        (16 << 50, "16 PiB"),
-        ((1 << 64) - 1, "16 EiB"),
-    ],
-)
-def test_sizes(count_bytes: int, words: str) -> None:
-    assert size(count_bytes) == words

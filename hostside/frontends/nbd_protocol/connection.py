@@ -89,6 +89,12 @@ class Connection:
         self.outbox.push(self._handshake.data_to_send())
 
     @property
+    def told_size_bytes(self) -> int | None:
+        """The disk's size as it was told when the client opened the export, for NBD has no way to tell it again."""
+        export = self._handshake.export
+        return None if export is None else export.size_bytes
+
+    @property
     def stalled(self) -> bool:
         """Input waits for room: call `resume` when there may be some."""
         return self._transmission is not None and self._transmission.stalled

@@ -16,8 +16,10 @@ import pytest
 
 from hostside.driver.unit import UnitFlag
 from hostside.frontends import loop_device
+from hostside.frontends.base import OWN
 from hostside.frontends.fuse_mount import is_mounted, unmount
-from hostside.frontends.open import file_of_loop, open_frontend
+from hostside.frontends.open import Showing, file_of_loop, open_frontend
+from hostside.settings import DiskSettings
 from ipc.child import Child, Life, fork_child
 from ipc.counters import CounterRow, CounterTable
 from ipc.loop import Loop
@@ -94,6 +96,8 @@ def file_server(
     faults: Faults | None = None,
     slots: int = SLOTS,
     drain_s: float = 5.0,
+    mode: int = 0o600,
+    owner: tuple[int, int] = OWN,
 ) -> Iterator[FileServer]:
     names = ["free", "clients", "flushes", "fuas", "made", "largest", "drained_ms"]
     counts = CounterTable(1, names).row(0)
@@ -102,7 +106,7 @@ def file_server(
         loop = Loop()
         driver = memory_driver(loop, unit_of(size, flags=flags, name=NAME), slots=slots)
         driver.faults = faults or Faults()
-        frontend = open_frontend(show, loop, driver, at, NAME)
+        frontend = open_frontend(loop, driver, Showing(DiskSettings(NAME, 0, show, at, mode, owner), "box1"))
 
         def tell() -> None:
             counts.set("free", driver.pool.free_count)

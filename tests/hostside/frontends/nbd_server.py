@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from hostside.driver.unit import UnitFlag
-from hostside.frontends.nbd import NbdFrontend
+from hostside.frontends.base import OWN
+from hostside.frontends.nbd import SOCKET_MODE, NbdFrontend
 from ipc.child import Child, Life, fork_child
 from ipc.counters import CounterRow, CounterTable
 from ipc.loop import Loop
@@ -73,6 +74,8 @@ def nbd_server(
     faults: Faults | None = None,
     drain_s: float = 5.0,
     held_bytes_max: int = 16 << 20,
+    mode: int = SOCKET_MODE,
+    owner: tuple[int, int] = OWN,
 ) -> Iterator[NbdServer]:
     table = CounterTable(1, ["free", "clients", "flushes", "fuas", "made", "in_flight"])
     hearts = CounterTable(1, ["beat_ns"])
@@ -82,7 +85,7 @@ def nbd_server(
         loop = Loop()
         driver = memory_driver(loop, unit_of(size, flags=flags), slots=SLOTS)
         driver.faults = faults or Faults()
-        frontend = NbdFrontend(loop, driver, at, "unit_1", held_bytes_max=held_bytes_max)
+        frontend = NbdFrontend(loop, driver, at, "unit_1", mode=mode, owner=owner, held_bytes_max=held_bytes_max)
 
         def tell() -> None:
             counts.set("free", driver.pool.free_count)

@@ -40,6 +40,18 @@ def test_a_mount(machine: Path, line: str) -> None:
     assert users(machine) == ["mounted at /srv"]
 
 
+def test_a_mount_in_another_mount_namespace(machine: Path) -> None:
+    for process, namespace, mounts in (
+        ("self", 1, ""),
+        ("77", 1, ""),
+        ("78", 2, "30 22 43:16 / /srv rw - ext4 x rw\n"),
+    ):
+        (machine / f"proc/{process}/ns").mkdir(parents=True)
+        (machine / f"proc/{process}/ns/mnt").symlink_to(f"mnt:[{namespace}]")
+        (machine / f"proc/{process}/mountinfo").write_text(mounts)
+    assert users(machine) == ["mounted at /srv for process 78"]
+
+
 def test_swap(machine: Path) -> None:
     with open(machine / "proc/swaps", "a") as file:
         file.write("/dev/nbd1p2 partition 1 0 -3\n")

@@ -15,13 +15,16 @@ from random import Random
 import pytest
 
 from hostside.driver.unit import UnitFlag
+from hostside.frontends.base import OWN
 from hostside.frontends.fuse_mount import is_mounted, prepare
 from tests.hostside.frontends.file_server import MIB, NEEDS_FUSE, FileServer, file_server, wait_for
 from tests.hostside.frontends.memory_driver import ALL, Faults
 from tests.programs import needs, run
+from tests.users import as_user, public_folder
 
 pytestmark = [pytest.mark.system, NEEDS_FUSE]
 
+NOBODY, OURS, USER = 65_534, 54_002, 54_001
 libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -50,6 +53,38 @@ def test_the_file_is_there_with_its_size_and_mode(server: FileServer) -> None:
     status = server.at.stat()
     assert (status.st_size, status.st_mode & 0o777) == (64 * MIB, 0o600)
     assert os.listdir(server.at.parent) == ["unit_1"]
+
+
+@pytest.mark.parametrize(
+    ("mode", "owner", "welcome", "refused"),
+    [
+        (0o660, (-1, OURS), [(NOBODY, OURS), (USER, NOBODY, OURS)], [(NOBODY, NOBODY), (NOBODY, 0)]),
+        (0o600, (USER, -1), [(USER, NOBODY)], [(NOBODY, NOBODY), (NOBODY, 0)]),
+        (0o600, OWN, [], [(NOBODY, 0), (USER, NOBODY)]),
+    ],
+    ids=["a group's", "a user's", "root's"],
+)
+def test_whose_it_is_uses_it_and_others_are_refused(
+    mode: int, owner: tuple[int, int], welcome: list[tuple[int, ...]], refused: list[tuple[int, ...]]
+) -> None:
+    with public_folder() as folder, file_server("fuse", folder / "mnt" / "unit_1", mode=mode, owner=owner) as server:
+        assert server.at.stat().st_mode & 0o777 == mode
+        for uid, *gids in welcome:
+            assert as_user(uid, gids, lambda: write_and_read(server.at)) == "ours"
+        for uid, *gids in refused:
+            assert as_user(uid, gids, lambda: write_and_read(server.at)) == "Permission denied"
+        assert server.stop() == 0
+
+
+def write_and_read(at: Path) -> str:
+    mine = str(os.getuid()).encode().ljust(512)
+    try:
+        with at.open("r+b", buffering=0) as file:
+            file.write(mine)
+            file.seek(0)
+            return "ours" if file.read(512) == mine else "not what was written"
+    except OSError as error:
+        return str(error.strerror)
 
 
 @pytest.mark.parametrize("direct", [True, False])

@@ -1,8 +1,11 @@
 """Proves: the one file has its name, size and mode; what a disk cannot do is refused with the errno that says so."""
 
 import os
+import stat
 from errno import EINVAL, ENOENT, EOPNOTSUPP, ESHUTDOWN
 from types import SimpleNamespace
+
+import pytest
 
 from hostside.frontends.fuse_calls import Call, Handover
 from hostside.frontends.fuse_folder import Folder, Shown
@@ -16,7 +19,7 @@ class World:
     def __init__(self) -> None:
         self.calls: list[Call] = []
         self.status = 0
-        self.shown = Shown("unit_1", 1 << 20)
+        self.shown = Shown("unit_1", 1 << 20, 0o600, os.geteuid(), os.getegid())
         loop = Loop()
         handover = Handover(loop, lambda call: None)
         handover.carry = self.carry  # type: ignore[method-assign]
@@ -50,6 +53,29 @@ def test_names_size_and_mode() -> None:
     world.shown.size_bytes *= 2
     assert world.folder.getattr("/unit_1")["st_size"] == 2 << 20
     assert errno_of(world.folder.getattr, "/unit_2") == ENOENT
+
+
+@pytest.mark.parametrize(
+    ("mode", "folder_mode", "is_for_others"),
+    [
+        (0o600, 0o500, False),
+        (0o200, 0o500, False),
+        (0o660, 0o550, True),
+        (0o606, 0o505, True),
+        (0o644, 0o555, True),
+        (0o710, 0o500, True),
+        (0o000, 0o000, False),
+    ],
+)
+def test_who_may_use_the_file_may_look_into_its_folder(mode: int, folder_mode: int, is_for_others: bool) -> None:
+    world = World()
+    world.shown.mode, world.shown.uid, world.shown.gid = mode, os.geteuid(), 7
+    assert world.shown.is_for_others == is_for_others
+    for path, wanted in (("/", stat.S_IFDIR | folder_mode), ("/unit_1", stat.S_IFREG | mode)):
+        found = world.folder.getattr(path)
+        assert (found["st_mode"], found["st_uid"], found["st_gid"]) == (wanted, os.geteuid(), 7)
+    world.shown.uid += 1
+    assert world.shown.is_for_others
 
 
 def test_opening_is_direct_counted_and_refused_when_shut() -> None:

@@ -1,11 +1,14 @@
 """Proves: the disk is a block device that file systems live on; nothing stays when it goes."""
 
+import ctypes
 import fcntl
+import mmap
 import os
 import shutil
 import struct
 import time
 from collections.abc import Iterator
+from io import FileIO
 from pathlib import Path
 
 import pytest
@@ -35,6 +38,10 @@ def server(at: Path) -> Iterator[FileServer]:
         yield server
 
 
+def open_direct(device: Path) -> FileIO:
+    return FileIO(device, "r+", opener=lambda path, flags: os.open(path, flags | os.O_DIRECT))
+
+
 def size_of(device: Path) -> int:
     with device.open("rb") as file:
         size: int = struct.unpack("Q", fcntl.ioctl(file, BLKGETSIZE64, bytes(8)))[0]
@@ -54,6 +61,21 @@ def test_the_link_leads_to_a_direct_device_of_512_bytes_a_block(server: FileServ
     shown = Path("/sys/block") / device.name
     assert (shown / "queue/logical_block_size").read_text().strip() == "512"
     assert (shown / "loop/partscan").read_text().strip() == "1"  # kernels without partition tables have this too
+
+
+def test_requests_of_1_mib_come_whole(server: FileServer) -> None:
+    """As large as FUSE carries them, in both directions, of memory in few pieces: the block layer takes 128 at once."""
+    pages = mmap.mmap(-1, 4 * MIB, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    with open_direct(server.device()) as device, pages, memoryview(pages) as view:
+        pages.madvise(mmap.MADV_HUGEPAGE)
+        start = -ctypes.addressof(ctypes.c_char.from_buffer(pages)) % (2 * MIB)
+        view[start : start + MIB] = b"x" * MIB
+        for move in (os.pwritev, os.preadv):
+            made = server.count("made")
+            for number in range(16):
+                assert move(device.fileno(), [view[start : start + MIB]], number * MIB) == MIB
+            assert server.count("made") - made < 32
+            assert server.count("largest") == MIB
 
 
 @needs("fio")

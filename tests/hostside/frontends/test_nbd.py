@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.hostside.frontends.memory_driver import Faults
+from hostside.frontends.nbd import NbdFrontend
+from ipc.loop import Loop
+from tests.hostside.frontends.memory_driver import Faults, memory_driver, unit_of
 from tests.hostside.frontends.nbd_protocol.wire import (
     FLUSH,
     GO,
@@ -153,3 +155,47 @@ def test_drain_does_not_wait_for_ever_for_a_client_who_does_not_finish(tmp_path:
         wait_for(lambda: server.count("made") == 1)
         assert server.stop() == 0
         assert reaches_end(client)
+
+
+def test_who_connected_before_a_growth_is_told_of_until_they_connect_again(tmp_path: Path) -> None:
+    loop = Loop()
+    driver = memory_driver(loop, unit_of(10 << 30), slots=4)
+    frontend = NbdFrontend(loop, driver, tmp_path / "disk.sock", "unit_1")
+
+    def connected(said: bytes) -> socket.socket:
+        client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        client.connect(str(frontend.at))
+        client.sendall(said)
+        take_all()
+        return client
+
+    def take_all() -> None:
+        loop.call_later(0.01, loop.stop)
+        loop.run()
+
+    def grow() -> None:
+        driver.unit = driver.unit.changed(blocks=driver.unit.blocks * 2, generation=2, flags=driver.unit.flags)
+
+    early, slow = [connected(HELLO), connected(HELLO)], connected(HELLO[:4])
+    assert frontend.notices() == []
+    grow()
+    assert frontend.notices() == ["2 clients see 10 GiB until they connect again"]
+    later = connected(HELLO)
+    grow()
+    slow.sendall(HELLO[4:])
+    take_all()
+    twenty = "1 client sees 20 GiB until it connects again"
+    assert frontend.notices() == ["2 clients see 10 GiB until they connect again", twenty]
+    assert frontend.outdated_clients == {10 << 30: 2, 20 << 30: 1}
+    driver.faults.delay_s = 60
+    for client in early:
+        client.sendall(request(READ, 0, 512))
+        take_all()
+        client.close()
+    take_all()
+    assert frontend.notices() == [twenty], "who has left sees nothing, though a request of theirs is under way"
+    driver.finish_all()
+    for client in (slow, later):
+        client.close()
+    frontend.close()
+    loop.close()

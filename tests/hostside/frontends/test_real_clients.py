@@ -13,8 +13,11 @@ import pytest
 from hostside.driver.unit import UnitFlag
 from tests.hostside.frontends.memory_driver import ALL, Faults
 from tests.hostside.frontends.nbd_server import NbdServer, nbd_server
+from tests.programs import needs
+from tests.users import ONLY_ROOT, command_of, public_folder
 
 MIB = 1 << 20
+NOBODY, OURS, USER = 65_534, 54_002, 54_001
 DEBIAN_PACKAGES = {"nbdinfo": "libnbd-bin", "nbdcopy": "libnbd-bin", "qemu-img": "qemu-utils", "qemu-io": "qemu-utils"}
 
 pytestmark = pytest.mark.system
@@ -150,3 +153,31 @@ def test_an_error_below_reaches_the_client(tmp_path: Path) -> None:
         said = run("qemu-io", "-f", "raw", "-c", "read 1M 4k", "-c", "read 0 4k", server.uri, status=1)
         assert "read failed: Input/output error" in said
         assert "read 4096/4096 bytes at offset 0" in said
+
+
+@ONLY_ROOT
+@needs("nbdinfo")
+@needs("qemu-io")
+@pytest.mark.parametrize(
+    ("mode", "owner", "welcome"),
+    [
+        (0o660, (-1, OURS), [(NOBODY, OURS), (USER, NOBODY, OURS)]),
+        (0o600, (USER, -1), [(USER, NOBODY)]),
+        (0o600, (-1, OURS), []),
+        (0o666, (-1, -1), [(NOBODY, NOBODY)]),
+    ],
+    ids=["a group's", "a user's", "root's", "everybody's"],
+)
+def test_whose_it_is_uses_it_and_others_are_refused(
+    mode: int, owner: tuple[int, int], welcome: list[tuple[int, ...]]
+) -> None:
+    strangers = [] if mode & 0o006 else [(NOBODY, NOBODY), (NOBODY, 0)]
+    with public_folder() as folder, nbd_server(folder / "disk.sock", mode=mode, owner=owner) as server:
+        for uid, *gids in welcome:
+            assert "export-size: 67108864" in run(*command_of(uid, gids, "nbdinfo", server.uri))
+            said = run(
+                *command_of(uid, gids, "qemu-io", "-f", "raw", server.uri, "-c", "write -P 7 0 64k", "-c", "flush")
+            )
+            assert "wrote 65536/65536 bytes" in said
+        for uid, *gids in strangers:
+            assert "Permission denied" in run(*command_of(uid, gids, "nbdinfo", server.uri), status=1)

@@ -1,9 +1,7 @@
 """Proves that `nsu check` sees beforehand what would keep a good file from being run on this machine, by this user."""
 
 import os
-import shutil
 import socket
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +9,7 @@ import pytest
 
 from nsu.conf.here import Here, look_here
 from nsu.conf.load import load_text
+from tests.users import as_user, public_folder
 
 NOBODY = 65534
 FILE = Path("nsu.conf")
@@ -113,29 +112,15 @@ def test_addresses_of_no_interface_are_warned_of() -> None:
 @pytest.fixture
 def public() -> Iterator[Path]:
     """A folder that everybody may look into, and root alone may write."""
-    folder = Path(tempfile.mkdtemp(prefix="nsu-t-", dir="/tmp"))
-    folder.chmod(0o755)
-    yield folder
-    shutil.rmtree(folder)
+    with public_folder() as folder:
+        yield folder
 
 
 def as_nobody(text: str) -> str:
     """What a process without rights finds: a child that gives them up."""
     if os.geteuid() != 0:
         pytest.skip("only root can ask as another user")
-    ours, theirs = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        os.setgroups([])
-        os.setresgid(NOBODY, NOBODY, NOBODY)
-        os.setresuid(NOBODY, NOBODY, NOBODY)
-        os.write(theirs, obstacles(text).encode())
-        os._exit(0)
-    os.close(theirs)
-    with open(ours, encoding="utf-8") as answer:
-        said = answer.read()
-    os.waitpid(pid, 0)
-    return said
+    return as_user(NOBODY, [NOBODY], lambda: obstacles(text))
 
 
 def test_who_may_not_is_told_what_he_may_not(public: Path) -> None:
@@ -144,7 +129,7 @@ def test_who_may_not_is_told_what_he_may_not(public: Path) -> None:
     said = as_nobody(
         f"MACHINE m\n  STATE = {public}/state\nNSU n\n  CONFIG_PORT = 80\n"
         f"ARRAY a\n  DRIVE = {public}/new.img(1MiB)\n  DRIVE = {public}/closed.img\n"
-        f"SERVER b\n  ADDRESS = 10.1.1.1\n  DISK d\n    AT = {public}/d.sock\n",
+        f"SERVER b\n  ADDRESS = 10.1.1.1\n  DISK d\n    AT = {public}/d.sock\n    OWNER = :root\n",
     )
     assert f":2: STATE: nobody may not write {public}/state; " in said
     if not may_bind_low_ports():
@@ -152,6 +137,7 @@ def test_who_may_not_is_told_what_he_may_not(public: Path) -> None:
     assert f":6: DRIVE: nobody may not make {public}/new.img; " in said
     assert f":7: DRIVE: nobody may not read and write {public}/closed.img; run as root, or chown nobody" in said
     assert f":11: AT: nobody may not make a socket in {public}; " in said
+    assert ":12: OWNER: nobody may not give a socket to :root; a group this user is in" in said
 
 
 def may_bind_low_ports() -> bool:
@@ -162,3 +148,10 @@ def may_bind_low_ports() -> bool:
 def test_the_default_folder_of_sockets_is_roots(public: Path) -> None:
     said = as_nobody(f"MACHINE m\n  STATE = {public}\nSERVER b\n  ADDRESS = 10.1.1.1\n  DISK d\n")
     assert ":5: AT: nobody may not make a socket in /run/nsu; AT = … in a folder that may be written" in said
+
+
+def test_a_socket_may_be_given_to_oneself_and_by_root_to_anybody(public: Path) -> None:
+    public.chmod(0o777)
+    text = f"MACHINE m\n  STATE = {public}\n" + disk(public / "d.sock")
+    assert as_nobody(text + "    OWNER = 65534:65534\n") == ""
+    assert obstacles(text + "    OWNER = 65534:54002\n") == ""

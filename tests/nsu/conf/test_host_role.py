@@ -39,3 +39,32 @@ def test_giving_up_before_a_handshake_can_end_is_warned_of() -> None:
     assert "becomes an I/O error" in warnings_of(SERVER + "  ON_NO_PATH = fail after 5 s\n")
     assert "becomes an I/O error" not in warnings_of(SERVER + "  ON_NO_PATH = fail after 6 s\n")
     assert "becomes an I/O error" not in warnings_of(SERVER)
+
+
+def disk_of(lines: str) -> DiskSettings:
+    host = load(SERVER + "  DISK a\n" + lines).host
+    assert host is not None
+    return host.servers[0].disks[0]
+
+
+def test_owners_are_looked_up_as_chown_does() -> None:
+    for given, owner in (
+        ("root", (0, -1)),
+        (":root", (-1, 0)),
+        ("root:4321", (0, 4321)),
+        ("4321:root", (4321, 0)),
+    ):
+        assert disk_of(f"    OWNER = {given}\n").owner == owner
+    assert disk_of("    SHOW = fuse\n    OWNER = 7\n    MODE = 640\n").mode == 0o640
+
+
+def test_a_disk_for_everybody_is_warned_of() -> None:
+    for show, mode, is_open in (
+        ("socket", "0660", False),
+        ("socket", "0664", False),
+        ("socket", "0662", True),
+        ("fuse", "0664", True),
+        ("fuse", "0661", False),
+    ):
+        said = warnings_of(SERVER + f"  DISK a\n    SHOW = {show}\n    MODE = {mode}\n")
+        assert (f"DISK a: with MODE = {mode} every user of this machine may use the disk" in said) == is_open

@@ -12,7 +12,7 @@ def test_names_are_those_of_the_design() -> None:
         "HOST": {"ADDRESS", "SECRET_FILE", "DATA_PORT"},
         "UNIT": {"LBA", "ACCESS", "ZERO"},
         "SERVER": {"ADDRESS", "CONFIG_PORT", "LOGIN", "SECRET_FILE", "CONNECTIONS", "ON_NO_PATH", "PAYLOAD_CRC"},
-        "DISK": {"SHOW", "AT", "NUMBER"},
+        "DISK": {"SHOW", "AT", "OWNER", "MODE", "NUMBER"},
     }
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nsu.conf.machine_facts import addresses_here, may_bind, user_words
+from nsu.conf.machine_facts import addresses_here, may_bind, may_give, user_words
 
 
 def test_loopback_is_here_and_addresses_are_plain() -> None:
@@ -38,6 +38,17 @@ def test_low_ports_need_the_capability_or_a_lower_limit(
 def test_without_proc_the_kernels_default_holds(tmp_path: Path) -> None:
     assert not may_bind(1023, proc=tmp_path)
     assert may_bind(1024, proc=tmp_path)
+
+
+@pytest.mark.parametrize(("capabilities", "may"), [("0000000000000000", False), ("0000000000000001", True)])
+def test_giving_a_file_to_others_needs_the_capability(tmp_path: Path, capabilities: str, may: bool) -> None:
+    (tmp_path / "self").mkdir()
+    (tmp_path / "self/status").write_text(f"CapEff:\t{capabilities}\n")
+    foreign = max(os.getgroups(), default=0) + 1_000
+    for uid, gid in ((-1, -1), (os.geteuid(), os.getegid()), *((-1, gid) for gid in os.getgroups())):
+        assert may_give(uid, gid, proc=tmp_path)
+    for uid, gid in ((os.geteuid() + 1, -1), (-1, foreign), (os.geteuid(), foreign)):
+        assert may_give(uid, gid, proc=tmp_path) is may
 
 
 def test_the_user_has_a_name() -> None:

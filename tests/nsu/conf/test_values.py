@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from nsu.conf import values
 from nsu.conf.keys import KEYS
-from nsu.conf.values import Forever, LbaRange, ValueType, ValueWrong
+from nsu.conf.values import Forever, LbaRange, Owner, ValueType, ValueWrong
 from serverside.settings import DataPortSettings, DriveSettings
 
 
@@ -36,6 +36,14 @@ from serverside.settings import DataPortSettings, DriveSettings
         (values.LEVEL, "raid0", "raid0"),
         (values.ADDRESS, "0.0.0.0", "0.0.0.0"),
         (values.NUMBER, "99", 99),
+        (values.OWNER, "libvirt-qemu", Owner("libvirt-qemu", "")),
+        (values.OWNER, "_apt:kvm", Owner("_apt", "kvm")),
+        (values.OWNER, ":64055", Owner("", "64055")),
+        (values.OWNER, "0:4294967294", Owner("0", "4294967294")),
+        (values.OWNER, "DOM\\some.body@example.org:box1$", Owner("DOM\\some.body@example.org", "box1$")),
+        (values.MODE, "0660", 0o660),
+        (values.MODE, "600", 0o600),
+        (values.MODE, "0777", 0o777),
     ],
 )
 def test_good_values(kind: ValueType[Any], text: str, value: object) -> None:
@@ -77,6 +85,18 @@ def test_good_values(kind: ValueType[Any], text: str, value: object) -> None:
         (values.NAME, "a" * 65),
         (values.PATH, "state"),
         (values.NUMBER, "100"),
+        (values.OWNER, ":"),
+        (values.OWNER, "root:"),
+        (values.OWNER, "root:kvm:kvm"),
+        (values.OWNER, "root kvm"),
+        (values.OWNER, "-1"),
+        (values.OWNER, "4294967295"),
+        (values.OWNER, f":{'9' * 200}"),
+        (values.MODE, "0o660"),
+        (values.MODE, "4755"),
+        (values.MODE, "0680"),
+        (values.MODE, "rw-rw----"),
+        (values.MODE, "60"),
     ],
 )
 def test_bad_values(kind: ValueType[Any], text: str) -> None:

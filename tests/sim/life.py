@@ -1,0 +1,193 @@
+"""One life of a host and an NSU, lived from a seed: the same seed, the same life. A failing seed is the bug report."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from protocol.dialogue import ServerDialogue
+from serverside.storage import Storage
+from tests.sim.applications import Plan
+from tests.sim.blocks import Blocks, BrokenWordError
+from tests.sim.kernel.install import under
+from tests.sim.kernel.kernel import SECOND, Kernel, Process, SimulationError
+from tests.sim.kernel.modules import System
+from tests.sim.kernel.tcp import Net
+from tests.sim.luck import Luck
+from tests.sim.machines import SECRET, Box, HostBox, NsuBox, networks, wire
+
+FAULTS_MOST_S = 60
+"""Bad luck lasts so long at most."""
+QUIET_MOST_S = 240
+"""Virtual seconds after which, without faults, everything must have ended: two rests of a minute, and then some."""
+LINES_TOLD = 60
+
+
+class LifeOfBoth:
+    """`live` it; then look at what it did."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.lines: list[str] = []
+        self.kernel = Kernel(seed, hesitation=0.0)
+        chance = self.kernel.chance
+        self.kernel.hesitation = chance.choice((0.0, 0.01, 0.1))
+        self.version = 1 if chance.random() < 0.2 else 2
+        self.may_fail = chance.random() < 0.15
+        self.may_change = self.version == 2 and chance.random() < 0.2
+        self.net = Net(self.kernel, networks(self.kernel))
+        self.system = System(self.kernel, self.net)
+        secret = SECRET if self.version == 2 else None
+        self.nsu = NsuBox(self.system, secret)
+        if self.may_change:
+            self.nsu.zero = False
+            self.nsu.files = [self.nsu.new_drive(file.name) for file in self.nsu.files]
+        self.units = [
+            Blocks(region, 96, lambda block, region=region: self.nsu.durable(region, block))  # type: ignore[misc]
+            for region in (0, 1)
+        ]
+        self.plan = Plan(self.kernel, chance.choice((20, 40, 60)))
+        self.host = HostBox(self.system, secret, self.blocks_of, self.plan)
+        self.plan.errors_are_fine = self.may_fail or self.may_change or self.host.fail_after_s is not None
+        wire(self.net, self.nsu.machine, self.host.machine)
+        self.nsu.watch_writes()
+        self.luck = Luck(self)
+        self.kernel.on_exit = self.on_exit
+        self.kernel.on_birth = self.luck.born
+
+    def blocks_of(self, generation: int) -> Blocks:
+        return self.units[self.nsu.region_of_generation.get(generation, 0)]
+
+    def log(self, line: str) -> None:
+        self.lines.append(f"{self.kernel.now_s - 1000:9.4f} {line}")
+
+    # -- the course of it ----------------------------------------------------------------------------------------
+
+    def live(self) -> None:
+        try:
+            with under(self.system, self.host.open_frontend, self.lines), self.watched():
+                try:
+                    self._live()
+                finally:
+                    self.kernel.power_off(self.nsu.machine)
+                    self.kernel.power_off(self.host.machine)
+        except AssertionError as error:
+            told = "\n".join(self.lines[-LINES_TOLD:])
+            raise AssertionError(f"seed {self.seed}: {error}\n{told}") from error
+
+    def _live(self) -> None:
+        self.nsu.start()
+        self.host.start()
+        self.kernel.later(self.kernel.chance.choice((0.0, 0.05, 0.3)), self.luck.begin)
+        self.run(FAULTS_MOST_S, lambda: self.plan.is_quiet)
+        self.luck.heal()
+        self.log("*** healed")
+        self.run_till_quiet()
+        self.read_all()
+        if self.kernel.chance.random() < 0.4:
+            self.power_off(self.nsu)
+            self.read_all()
+        self.run(2, lambda: False)
+        self.check_end()
+
+    def run(self, seconds: float, is_over: object) -> None:
+        self.kernel.run(self.kernel.now_ns + int(seconds * SECOND), is_over)  # type: ignore[arg-type]
+
+    def run_till_quiet(self) -> None:
+        self.run(QUIET_MOST_S, lambda: self.plan.is_quiet)
+        if not self.plan.is_quiet:
+            frontend = self.plan.frontend
+            left = "no disk" if frontend is None else f"{frontend.in_flight} requests in flight"
+            raise BrokenWordError(f"not quiet {QUIET_MOST_S} s after the last fault: {left}, {self.plan.left} to make")
+
+    def read_all(self) -> None:
+        self.plan.reading_all, self.plan.all_read = True, False
+        frontend = self.plan.frontend
+        assert frontend is not None
+        frontend.to_read = None
+        frontend.rest()
+        self.run(QUIET_MOST_S, lambda: self.plan.all_read)
+        self.plan.reading_all = False
+        if not self.plan.all_read:
+            raise BrokenWordError(f"the unit could not be read within {QUIET_MOST_S} s after the last fault")
+
+    def check_end(self) -> None:
+        """All is given back."""
+        frontend, server = self.plan.frontend, self.nsu.server
+        assert frontend is not None
+        assert server is not None
+        for blocks in self.units:
+            if blocks is self.plan.blocks:
+                blocks.over()
+        if not frontend.driver.idle or frontend.driver._intake._pool.free_count != frontend.slots:
+            raise BrokenWordError("slots never came back")
+        srws = server.srws
+        if srws.burials.open or srws.drains or len(srws.admission.free) + len(srws.seated) != srws.seats:
+            raise BrokenWordError("places were never given back")
+        if len(server.sessions) != 1 or server.config_port.half_open:
+            raise BrokenWordError(f"{len(server.sessions)} sessions at the end")
+
+    # -- accidents -----------------------------------------------------------------------------------------------
+
+    def power_off(self, box: Box) -> None:
+        if not box.machine.is_up:
+            return
+        self.kernel.power_off(box.machine)
+        box.process = None
+        self.net.power_changed(box.machine)
+        if box is self.nsu:
+            self.nsu.disks.lose_power()
+            for blocks in self.units:
+                blocks.power_failed()
+        self.kernel.later(self.kernel.chance.choice((0.5, 3.0, 20.0)), lambda: self.power_on(box))
+
+    def power_on(self, box: Box) -> None:
+        if box.machine.is_up:
+            return
+        box.machine.is_up = True
+        self.net.power_changed(box.machine)
+        box.start()
+
+    def on_exit(self, process: Process) -> None:
+        self.log(f"    {process.title} (pid {process.pid}) ended: {process.status}")
+        if process is self.nsu.process and any(file.errors for file in self.nsu.files):
+            for blocks in self.units:
+                blocks.drive_failed()
+        for box in (self.nsu, self.host):
+            box.ended(process)
+
+    # -- what is watched -----------------------------------------------------------------------------------------
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Look over the server's shoulder when it makes a promise."""
+        answer_fence, grant, unit_records = ServerDialogue.answer_fence, ServerDialogue.grant, Storage.unit_records
+
+        def watched_fence(dialogue: ServerDialogue, path: int) -> None:
+            self.nobody_left(f"#{path}", f"the fence of path {path} was answered")
+            answer_fence(dialogue, path)
+
+        def watched_grant(dialogue: ServerDialogue, session: int, epoch: int) -> None:
+            self.nobody_left("", "a session was granted")
+            grant(dialogue, session, epoch)
+
+        def watched_records(storage: Storage, host: object) -> list[object]:
+            for partition in storage.table.units("host1"):
+                self.nsu.region_of_generation[partition.generation] = int(partition.settings.first_lba > 0)
+            return unit_records(storage, host)  # type: ignore[arg-type, return-value]
+
+        ServerDialogue.answer_fence = watched_fence  # type: ignore[method-assign]
+        ServerDialogue.grant = watched_grant  # type: ignore[method-assign]
+        Storage.unit_records = watched_records  # type: ignore[method-assign, assignment]
+        try:
+            yield
+        finally:
+            ServerDialogue.answer_fence = answer_fence  # type: ignore[method-assign]
+            ServerDialogue.grant = grant  # type: ignore[method-assign]
+            Storage.unit_records = unit_records  # type: ignore[method-assign]
+
+    def nobody_left(self, end: str, when: str) -> None:
+        for process in self.nsu.machine.processes.values():
+            if process.is_alive and process.title.startswith("nsu: srw") and process.title.endswith(end):
+                raise BrokenWordError(f"{when} while {process.title} (pid {process.pid}) lived")
+
+
+__all__ = ["LifeOfBoth", "SimulationError"]

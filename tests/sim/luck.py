@@ -1,0 +1,193 @@
+"""Bad luck: what can break, each kind by name, counted. `heal` mends all of it."""
+
+from collections import Counter
+from collections.abc import Callable
+from errno import EIO, ENOSPC
+from typing import TYPE_CHECKING
+
+from tests.sim.kernel.kernel import SIGKILL, SIGTERM, Process
+
+if TYPE_CHECKING:
+    from tests.sim.life import LifeOfBoth
+
+
+class Luck:
+    """The bad luck of one life: a few kinds, so that each gets its turn undisturbed by all the others."""
+
+    def __init__(self, life: "LifeOfBoth") -> None:
+        self.life = life
+        self.kernel = life.kernel
+        self.chance = life.kernel.chance
+        self.struck: Counter[str] = Counter()
+        kinds = self.kinds()
+        self.kinds_here = self.chance.sample(sorted(kinds), self.chance.choice((1, 2, 3, 5)))
+        self.mean_s = self.chance.choice((0.01, 0.1, 0.5, 3.0))
+        self.left = self.chance.choice((0, 1, 3, 8, 15))
+        self.doomed = self.chance.choice((0.0, 0.0, 0.2, 0.5)) if "doom" in self.kinds_here else 0.0
+        self.is_over = False
+
+    def kinds(self) -> dict[str, Callable[[], bool]]:
+        kinds = {
+            "kill agent": lambda: self.kill("nsu: agent"),
+            "kill SRW": lambda: self.kill("nsu: srw"),
+            "kill driver": lambda: self.kill("nsu: driver"),
+            "kill disk": lambda: self.kill("nsu: disk"),
+            "kill host": lambda: self.kill("nsu: host"),
+            "kill server": lambda: self.kill("nsu: server"),
+            "doom": self.doom,
+            "restart server": lambda: self.ask_to_stop("nsu: server"),
+            "restart host": lambda: self.ask_to_stop("nsu: host"),
+            "NSU loses power": lambda: self.power(self.life.nsu),
+            "host loses power": lambda: self.power(self.life.host),
+            "reset": self.reset,
+            "stall": self.stall,
+            "half-close": self.half_close,
+            "cut": self.cut,
+            "freeze": self.freeze,
+            "slow drive": self.slow,
+        }
+        if self.life.may_fail:
+            kinds |= {"write error": self.write_error, "sync error": self.sync_error, "no space": self.no_space}
+        if self.life.may_change:
+            kinds |= {"unit changed": self.change}
+        return kinds
+
+    # -- when ----------------------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        if self.left > 0 and not self.is_over:
+            self.kernel.later(self.chance.expovariate(1 / self.mean_s), self.strike)
+
+    def strike(self) -> None:
+        if self.is_over:
+            return
+        self.left -= 1
+        kind = self.chance.choice(self.kinds_here)
+        if self.kinds()[kind]():
+            self.struck[kind] += 1
+            self.life.log(f"*** {kind}")
+        self.begin()
+
+    def born(self, process: Process) -> None:
+        """Some die at their n-th call."""
+        if not self.is_over and self.chance.random() < self.doomed:
+            process.dies_at = self.chance.choice((self.chance.randrange(1, 40), self.chance.randrange(20, 600)))
+
+    # -- processes -----------------------------------------------------------------------------------------------
+
+    def some(self, title: str) -> Process | None:
+        found = [
+            process
+            for box in (self.life.nsu, self.life.host)
+            for process in box.machine.processes.values()
+            if process.is_alive and process.title.startswith(title)
+        ]
+        return self.chance.choice(found) if found else None
+
+    def kill(self, title: str) -> bool:
+        process = self.some(title)
+        if process is not None:
+            self.kernel.kill(process, SIGKILL)
+        return process is not None
+
+    def doom(self) -> bool:
+        process = self.some("nsu: ")
+        if process is not None:
+            process.dies_at = process.calls + self.chance.randrange(1, 60)
+        return process is not None
+
+    def ask_to_stop(self, title: str) -> bool:
+        process = self.some(title)
+        if process is not None:
+            self.kernel.kill(process, SIGTERM)
+        return process is not None
+
+    def freeze(self) -> bool:
+        process = self.some("nsu: ")
+        if process is None:
+            return False
+        self.kernel.stop(process)
+        self.kernel.later(self.chance.choice((0.01, 0.3, 3.0, 12.0)), lambda: self.kernel.go_on(process))
+        return True
+
+    def power(self, box: object) -> bool:
+        self.life.power_off(box)  # type: ignore[arg-type]
+        return True
+
+    # -- the network ---------------------------------------------------------------------------------------------
+
+    def reset(self) -> bool:
+        lines = self.life.net.lines()
+        if lines:
+            self.life.net.reset(self.chance.choice(lines))
+        return bool(lines)
+
+    def half_close(self) -> bool:
+        lines = self.life.net.lines()
+        if lines:
+            self.life.net.half_close(self.chance.choice(lines))
+        return bool(lines)
+
+    def stall(self) -> bool:
+        lines = self.life.net.lines()
+        if not lines:
+            return False
+        line = self.chance.choice(lines)
+        self.life.net.stall(line)
+        self.kernel.later(self.chance.choice((0.01, 0.5, 5.0, 40.0)), lambda: self.life.net.go_on(line))
+        return True
+
+    def cut(self) -> bool:
+        network = self.chance.choice(self.life.net.networks)
+        if network.is_cut:
+            return False
+        self.life.net.cut(network)
+        self.kernel.later(self.chance.choice((0.05, 1.0, 8.0, 40.0)), lambda: self.life.net.mend(network))
+        return True
+
+    # -- drives and settings -------------------------------------------------------------------------------------
+
+    def slow(self) -> bool:
+        file = self.chance.choice(self.life.nsu.files)
+        file.is_slow = True
+        self.kernel.later(self.chance.choice((0.1, 1.0)), lambda: setattr(file, "is_slow", False))
+        return True
+
+    def write_error(self) -> bool:
+        file = self.chance.choice(self.life.nsu.files)
+        file.trouble.write_errno, file.trouble.writes_till = EIO, self.chance.randrange(5)
+        return True
+
+    def no_space(self) -> bool:
+        file = self.chance.choice(self.life.nsu.files)
+        file.trouble.write_errno, file.trouble.writes_till = ENOSPC, self.chance.randrange(5)
+        return True
+
+    def sync_error(self) -> bool:
+        self.chance.choice(self.life.nsu.files).trouble.sync_till = self.chance.randrange(2)
+        return True
+
+    def change(self) -> bool:
+        self.life.nsu.change_unit()
+        return True
+
+    # -- the end of it -------------------------------------------------------------------------------------------
+
+    def heal(self) -> None:
+        """No more bad luck, and what it left is mended."""
+        self.is_over = True
+        for network in self.life.net.networks:
+            self.life.net.mend(network)
+            for line in network.lines:
+                self.life.net.go_on(line)
+        for box in (self.life.nsu, self.life.host):
+            self.life.power_on(box)
+            for process in box.machine.processes.values():
+                process.dies_at = None
+                self.kernel.go_on(process)
+        for file in self.life.nsu.files:
+            file.is_slow = False
+            file.trouble.writes_till = file.trouble.sync_till = file.trouble.read_till = -1
+        server = self.life.nsu.server
+        if server is not None and any(server.storage.health.cells[n] for n in range(len(self.life.nsu.files))):
+            self.kill("nsu: server")  # a failed drive stays failed; the administrator has seen to it
