@@ -14,7 +14,6 @@ PACKAGES = {
     "mkfs.ext4": "e2fsprogs",
     "mkfs.xfs": "xfsprogs",
     "git": "git",
-    "pgbench": "postgresql",
 }
 
 

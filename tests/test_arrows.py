@@ -63,7 +63,7 @@ VARIANTS: dict[str, frozenset[str]] = {
 }
 """Folder of variants -> the modules of it that are no variants; of the folder, all may import those."""
 
-REGISTERS = frozenset({"__init__", "open"})
+REGISTERS = frozenset({"__init__", "open", "sweep"})
 """Modules of such a folder that know all its variants."""
 
 SISTERS: tuple[frozenset[str], ...] = (frozenset({"protocol/v1", "protocol/v2"}),)

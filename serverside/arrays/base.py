@@ -91,6 +91,11 @@ class Array(ABC):
         for span in self.spans(offset_bytes, length_bytes):
             self.drives[span.drive_index].write_zeroes(span.offset_bytes, span.length_bytes, may_trim)
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether a drive of it has failed."""
+        return any(drive.health.errno(drive.index) for drive in self.drives)
+
     def reopen(self) -> None:
         """Take this process's own open file descriptions, once, after a fork (`drives/base.py` says why)."""
         for drive in self.drives:

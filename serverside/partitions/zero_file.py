@@ -73,6 +73,7 @@ class ZeroFile:
 
     def __init__(self, folder: Path, uuid: UUID) -> None:
         self.path = folder / f"{uuid}.map"
+        self.live_path = folder / f"{uuid}.live"
         self.uuid = uuid
         self.fd = -1
 
@@ -126,6 +127,11 @@ class ZeroFile:
     def sync(self) -> None:
         """Put the file onto stable storage."""
         os.fdatasync(self.fd)
+
+    def remove(self) -> None:
+        """Forget the map. Harmless when there is none."""
+        self.path.unlink(missing_ok=True)
+        self.live_path.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Close the file. Harmless when done before."""

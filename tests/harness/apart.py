@@ -33,10 +33,14 @@ def spawn_apart(
     units: Mapping[str, int],
     networks: int = 2,
     paths: int = 4,
+    places: int | None = None,
     version: int = 2,
     lines: Sequence[str] = (),
 ) -> Iterator[Apart]:
-    """Run a server and a host with `units` (name -> blocks), `paths` paths up over `networks` networks."""
+    """Run a server and a host with `units` (name -> blocks), `paths` paths up over `networks` networks.
+
+    `places`: the most paths that each network takes; by default one could take all.
+    """
     with Networks(networks) as wires, Machine(namespace=wires.server) as server, Machine(namespace=wires.host) as host:
         theirs, first = [], 0
         for name, blocks in units.items():
@@ -45,7 +49,7 @@ def spawn_apart(
         listen = [network.server_address for network in wires]
         secret = write_secret(host.folder / "host1.key") if version == 2 else None
         ours = () if secret else [network.host_address for network in wires]
-        ports = [(address, DATA_PORT, paths) for address in listen]
+        ports = [(address, DATA_PORT, places or paths) for address in listen]
         drives = [(server.folder / "drive0.img", f"{(first * 512 >> 20) + 2}MiB")]
         nsu = Nsu(
             "box1", CONFIG_PORT, {"unit0": ("jbod", drives)}, [Host("host1", theirs, ports, ours, secret)], listen

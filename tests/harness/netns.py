@@ -73,6 +73,7 @@ class Network:
         self.device = f"n{number}"
         self.host_address, self.server_address = f"10.77.{number}.1", f"10.77.{number}.2"
         self.host_address6, self.server_address6 = f"fd77:{number}::1", f"fd77:{number}::2"
+        self.server = server
         self.switch = switch
         self.ports = {HOST: f"h{number}", SERVER: f"s{number}"}
         """The switch's end of each machine's cable."""
@@ -100,6 +101,15 @@ class Network:
     def silence(self) -> None:
         """Lose every packet, both ways, without a sign to either side."""
         self._isolate("on")
+
+    def reset(self) -> None:
+        """Reset every connection over it: the server's kernel ends them, and tells the host's by RST."""
+        before = self._connections()
+        self.server.run("ss", "--kill", "state", "established", "src", self.server_address)
+        assert not before or before != self._connections(), "this kernel resets nothing: CONFIG_INET_DIAG_DESTROY"
+
+    def _connections(self) -> str:
+        return self.server.run("ss", "--no-header", "--tcp", "state", "established", "src", self.server_address)
 
     def mend(self) -> None:
         """Make all well again."""
@@ -140,7 +150,7 @@ class Networks:
 @cache
 def _why_not() -> str:
     """Say why there can be no networks here; empty: there can."""
-    missing = [program for program in ("ip", "nsenter", "unshare") if shutil.which(program) is None]
+    missing = [program for program in ("ip", "ss", "nsenter", "unshare") if shutil.which(program) is None]
     if missing:
         return f"{', '.join(missing)} not installed: apt-get install iproute2 util-linux"
     if os.geteuid() != 0:

@@ -100,6 +100,9 @@ class Line(ConfigClient):
             self.heard_s = self.loop.now()
             self.take(data)
 
+    def look(self) -> None:
+        """Nothing: nobody is silent here."""
+
     def disconnect(self) -> None:
         self.nsu = self.dialogue = None
         self.asked = []

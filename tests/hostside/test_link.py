@@ -2,6 +2,7 @@
 is told when it is true, no process meets what was meant for its predecessor, and when all goes well again, all is well.
 """
 
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -462,6 +463,22 @@ def test_an_evicted_link_waits_and_warns(world2: LinkWorld, capsys: pytest.Captu
     assert any("another machine logged in as host1 from 10.0.0.9" in words for words in warnings(world2.link))
     assert "ended: another machine logged in as host1 from 10.0.0.9; this one comes again in" in capsys.readouterr().err
     world2.settle()
+
+
+def test_a_session_is_worth_keeping_while_its_paths_are_heard_and_none_waits_for_it(
+    world2: LinkWorld, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Asked when the configuration socket is silent though the server's kernel answers."""
+    link = world2.link
+    assert not link.is_served(), "no path has heard the server lately"
+    for number in range(PATHS):
+        link.wiring.hearts.row(number).set("heard_ns", time.monotonic_ns())
+    assert link.is_served()
+    assert link.is_served()
+    assert capsys.readouterr().err.count("silent on the configuration socket; its paths go on") == 1
+    world2.agent_dies(next(iter(world2.agents)), -9)
+    assert any(path.state is PathState.FENCING for path in link.paths.paths)
+    assert not link.is_served(), "a fence waits for an answer"
 
 
 def test_what_we_kill_is_told_by_its_reason_and_what_dies_by_its_signal(

@@ -9,7 +9,8 @@ from functools import partial
 import pytest
 
 from ipc.loop import Loop
-from serverside.listening import USER_TIMEOUT_S, Listener
+from protocol.timers import KEEPALIVE_IDLE_S, USER_TIMEOUT_S
+from serverside.listening import Listener
 from tests.harness import free_ports
 from tests.serverside.rig import HERE, connected, is_over, turn
 
@@ -108,6 +109,7 @@ def test_an_accepted_socket_finds_out_about_a_dead_peer(accepting: Accepting) ->
         assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
         assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
         assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == USER_TIMEOUT_S * 1000
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == KEEPALIVE_IDLE_S
 
 
 def test_without_descriptors_it_pauses_and_goes_on_when_there_are_some(accepting: Accepting) -> None:

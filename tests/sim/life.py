@@ -30,6 +30,7 @@ class LifeOfBoth:
         self.kernel = Kernel(seed, hesitation=0.0)
         chance = self.kernel.chance
         self.kernel.hesitation = chance.choice((0.0, 0.01, 0.1))
+        self.kernel.slow_memory = chance.choice((0.0, 0.0, 0.0, 0.2))
         self.version = 1 if chance.random() < 0.2 else 2
         self.may_fail = chance.random() < 0.15
         self.may_change = self.version == 2 and chance.random() < 0.2

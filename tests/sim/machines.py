@@ -8,8 +8,10 @@ from hostside.host import HostProcess
 from hostside.settings import DiskSettings, HostRoleSettings, ServerEntry
 from ipc.child import HEART_NAMES, Life
 from ipc.counters import CounterTable
+from ipc.exits import Exit
 from ipc.loop import Loop
 from protocol.limits import BLOCK_BYTES
+from serverside.drives.base import DriveError
 from serverside.partitions.zero_file import decode
 from serverside.server import Server
 from serverside.settings import (
@@ -109,7 +111,10 @@ class NsuBox(Box):
 
     def main(self, life: Life) -> int:
         self.server = Server(life, self.settings(), self.reload)
-        return self.server.run()
+        try:
+            return self.server.run()
+        except DriveError:
+            return Exit.FAILED  # at the end, when a failed drive can't be synced: said, and nothing is promised
 
     def reload(self) -> ServerSettings | None:
         fresh, self.fresh = self.fresh, None
@@ -182,7 +187,7 @@ class HostBox(Box):
         chance = self.kernel.chance
         self.blocks = blocks
         self.plan = plan
-        self.fail_after_s: float | None = chance.choice((None, None, 0.5, 3.0))
+        self.fail_after_s: float | None = chance.choice((None, None, 0.2, 2.0))
         system.disks[self.machine] = Disks(self.kernel)
         disk = DiskSettings("unit_1", 0, "socket", SimPath("/run/unit_1"))  # type: ignore[arg-type]
         self.entry = ServerEntry(

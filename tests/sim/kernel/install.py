@@ -30,13 +30,15 @@ from ipc.child import Child, Life, fork_child
 from ipc.control import ControlServer
 from ipc.counters import CounterTable
 from ipc.loop import Loop
-from ipc.watch import Doing, Watch
+from ipc.watch import Doing, doing_of
 from serverside.drives.base import DriveError
 from serverside.drives.fallocate import fallocate
 from serverside.drives.file import FileDrive
 from serverside.drives.health import DriveHealth
 from serverside.drives.open import open_drive
 from serverside.identity import Identity, write_atomically
+from serverside.partitions.zero_file import ZeroImage
+from serverside.partitions.zero_live import make_memory, surviving_memory, this_boot
 from serverside.settings import DriveSettings
 from tests.sim.kernel.files import OpenFile
 from tests.sim.kernel.kernel import SIGTERM, Process
@@ -134,6 +136,22 @@ class SimDrive(FileDrive):
             self.health.fail(self.index, 5)
 
 
+def sim_this_boot() -> bytes:
+    return system_here().disks_here().boot.to_bytes(16, "big")
+
+
+def sim_make_memory(path: Path, image: ZeroImage, boot: bytes, size_bytes: int) -> memoryview:
+    """A mapped file: it outlives every process, and not the machine's power."""
+    memory = bytearray(size_bytes)
+    system_here().disks_here().memories[str(path)] = (image.uuid, image.blocks, boot, memory)
+    return memoryview(memory)
+
+
+def sim_surviving_memory(path: Path, image: ZeroImage, boot: bytes, size_bytes: int) -> bytes | None:
+    *head, memory = system_here().disks_here().memories.get(str(path), (b"",))
+    return bytes(memory) if head == [image.uuid, image.blocks, boot] and len(memory) == size_bytes else None
+
+
 def os_of_sim() -> Os:
     return Os(system_here())
 
@@ -177,16 +195,12 @@ def sim_loop() -> Loop:
     return Loop(clock=Time(system_here()).monotonic)
 
 
-def sim_watch(**settings: Any) -> Watch:
-    system = system_here()
-
-    def doing(pid: int) -> Doing | None:
-        process = system.kernel.enter().machine.processes.get(pid)
-        if process is None:
-            return None
-        return Doing("T" if process.is_stopped else "D" if process.is_held else "S", 0.0)
-
-    return Watch(**settings, doing=doing, clock=Time(system).monotonic)
+def sim_doing_of(pid: int) -> Doing | None:
+    """What proc(5) says."""
+    process = system_here().kernel.enter().machine.processes.get(pid)
+    if process is None:
+        return None
+    return Doing("T" if process.is_stopped else "D" if process.is_held else "S", 0.0)
 
 
 class NoControl:
@@ -230,7 +244,8 @@ MODULES: list[tuple[Any, Callable[[System], Any]]] = [
 NAMES: list[tuple[Any, Any]] = [
     (fork_child, sim_fork_child), (Loop, sim_loop), (ControlServer, NoControl), (open_frontend, sim_open_frontend),
     (open_drive, sim_open_drive), (fallocate, sim_fallocate), (write_atomically, write_text),
-    (Identity, sim_identity), (real_run_disk, sim_run_disk), (Watch, sim_watch),
+    (Identity, sim_identity), (real_run_disk, sim_run_disk), (doing_of, sim_doing_of), (make_memory, sim_make_memory),
+    (surviving_memory, sim_surviving_memory), (this_boot, sim_this_boot),
 ]  # fmt: skip
 
 
@@ -247,7 +262,7 @@ def _places() -> Iterator[tuple[Any, str, Any]]:
 
 
 def _is_called_at_home(value: object) -> bool:
-    return value is write_atomically
+    return value is write_atomically or value is doing_of
 
 
 PLACES = list(_places())

@@ -5,8 +5,9 @@ here (modules.py puts this kernel in the place of `os`, `socket`, `select`, `sig
   * One process runs at a time, until a call of it has to wait. Time stands still meanwhile.
   * A call may hesitate: the others run on, so any order of calls is possible that a real machine allows.
   * Every call is a place to die at (`dies_at`), and so is every moment of waiting.
-  * SIGKILL is not at once: `kill` returns, and the process may still do things until its death comes. One that is in
-    the middle of a drive's work dies only when that is over. Then it is a zombie until its parent reaps it.
+  * SIGKILL is not at once: `kill` returns, and the process may still do things until its death comes. One that the
+    kernel holds, in a drive's work or a page fault, dies only when that call is over, and has had its effect. Then it
+    is a zombie until its parent reaps it.
   * What a process that dies held open is closed; its children die with it.
   * When a machine's power goes, all of its processes are gone without a word to anybody.
 """
@@ -148,6 +149,8 @@ class Kernel:
         self.now_ns = 1000 * SECOND
         self.current: Process | None = None
         self.steps = 0
+        self.slow_memory = 0.0
+        """How likely a receive meets a page fault that takes long."""
         self.failure: BaseException | None = None
         self.on_exit: Callable[[Process], None] = lambda process: None
         self.on_birth: Callable[[Process], None] = lambda process: None
@@ -210,7 +213,9 @@ class Kernel:
         except Killed:
             pass
         except BaseException as error:  # noqa: BLE001 the outermost line of a process
-            self.failure = self.failure or error
+            code = 1
+            if process.parent is None or process.parent.is_alive:  # what an orphan meets matters to nobody
+                self.failure = self.failure or error
         if process.status is None and not process.is_killed:
             self._bury(process, code)
 
@@ -324,7 +329,7 @@ class Kernel:
         if process.is_killed:
             raise Killed
         process.calls += 1
-        if process.dies_at is not None and process.calls >= process.dies_at:
+        if process.death_is_due or (process.dies_at is not None and process.calls >= process.dies_at):
             self.die(process)
         if self.hesitation and self.chance.random() < self.hesitation:
             self.sleep(self.chance.expovariate(2000))
@@ -333,7 +338,7 @@ class Kernel:
         return process
 
     def sleep(self, seconds: float, *, held: bool = False) -> None:
-        """Let the current process wait so long. `held`: nothing interrupts it, and death waits till it is over."""
+        """Let the current process wait so long. `held`: nothing interrupts it, and death waits till the call is over."""
         process = self.current
         assert process is not None
         until_ns = self.now_ns + int(seconds * SECOND)
@@ -341,8 +346,6 @@ class Kernel:
         while self.now_ns < until_ns:
             self.wait(until_ns)
         process.is_held = False
-        if process.death_is_due:
-            self.die(process)
 
     def wait(self, until_ns: int | None) -> None:
         """Let the current process wait until it is woken, or until a moment. It may be woken for nothing."""

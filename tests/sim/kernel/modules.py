@@ -467,6 +467,8 @@ class Socket:
 
     def recvmsg_into(self, views: Sequence[memoryview]) -> tuple[int, list[Any], int, None]:
         data = self.recv(sum(len(view) for view in views))
+        if self.kernel.slow_memory and self.kernel.chance.random() < self.kernel.slow_memory:
+            self.kernel.sleep(self.kernel.chance.expovariate(3), held=True)
         at = 0
         for view in views:
             part = data[at : at + len(view)]

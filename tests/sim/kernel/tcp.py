@@ -226,7 +226,7 @@ class Endpoint(Description):
         if segment.is_reset:
             self.break_off(ECONNRESET)
         elif self.is_over:
-            if segment.data:
+            if segment.data and self.out is not None:
                 self.reset_peer()  # nobody here knows this connection
         elif segment.is_end:
             self.has_ended = True

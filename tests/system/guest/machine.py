@@ -10,7 +10,7 @@ from typing import Self
 
 from tests.system.guest.kernel import Kernel
 
-MEMORY_MIB = 384
+MEMORY_MIB = 768
 PROCESSORS = 4
 """The kernel's NBD client uses no more sockets than there are processors."""
 GUEST_ENDS = "GUEST ENDS"
