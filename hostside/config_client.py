@@ -14,6 +14,7 @@ from itertools import cycle
 
 from hostside.settings import ServerEntry
 from ipc.backoff import Backoff
+from ipc.endpoints import endpoint
 from ipc.loop import Loop, Timer
 from ipc.silence import Silence
 from ipc.tcp import keep_alive, limit_unacknowledged, unanswered_s
@@ -284,7 +285,7 @@ class ConfigClient:
         )
 
     def where(self) -> str:
-        return f"{self.address}:{self.entry.config_port}"
+        return endpoint(self.address, self.entry.config_port)
 
 
 def bind_privileged(sock: socket.socket) -> None:

@@ -51,6 +51,7 @@ class DiskProcess:
             self.memory_notices = withstand_memory_pressure()
         self.wires = wiring.disks[index]
         self.commands = wiring.commands
+        self.load = wiring.loads.row(index)
         self.loop = Loop()
         self.wires.pool.populate()
         self.driver = HostDriver(
@@ -117,6 +118,8 @@ class DiskProcess:
     def beat(self) -> None:
         self.life.beat()
         self.driver.tick(self.loop.now())
+        self.load.set("waited_ms", int(self.driver.waited.total_s * 1000))
+        self.load.set("in_flight_most", self.driver.take_held_most())
         self.loop.call_later(BEAT_EVERY_S, self.beat)
 
     # -- ending --------------------------------------------------------------------------------------------------

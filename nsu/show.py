@@ -46,6 +46,10 @@ def show_host(console: Console, host: dict[str, Any]) -> None:
         console.print(paths_table(server))
         if server["trouble"]:
             console.print(Text(f"{server['name']}: {server['trouble']}", style="yellow"))
+        for network in server["networks"]:
+            if network["trouble"]:
+                words = f"network {network['at']} is {network['state']}: {network['trouble']}"
+                console.print(Text(words, style="yellow"))
         for path in server["paths"]:
             if path["state"] != "up" and path["reason"]:
                 console.print(Text(f"path {path['path']}: {path['reason']}", style="yellow"))

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from ipc.endpoints import endpoint
 from protocol.limits import HANDSHAKE_TIMEOUT_S
 from protocol.timers import in_force
 from serverside.sessions import Session, Srw
@@ -35,7 +36,12 @@ def describe_server(server: "Server") -> dict[str, Any]:
                 SPINNING_MOST_S="SRW or driver turning in a circle, most",
             ),
         ],
-        "warnings": [*server.warnings, *server.evictions.warnings(server.loop.now()), *unprotected(server)],
+        "warnings": [
+            *server.warnings,
+            *server.addresses.warnings(),
+            *server.evictions.warnings(server.loop.now()),
+            *unprotected(server),
+        ],
     }
 
 
@@ -55,7 +61,7 @@ def describe_srw(server: "Server", srw: Srw) -> dict[str, Any]:
     return {
         "path": srw.path,
         "pid": srw.child.pid,
-        "port": f"{srw.port[0]}:{srw.port[1]}",
+        "port": endpoint(*srw.port),
         "peer": srw.peer,
         "began_at": srw.began_s,
         **server.srws.counters.row(srw.seat).as_dict(),

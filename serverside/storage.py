@@ -28,6 +28,7 @@ from serverside.errors import SettingsError
 from serverside.identity import Identity
 from serverside.partitions.partition import Partition
 from serverside.partitions.table import PartitionTable, build
+from serverside.partitions.zero_live import forget_memories
 from serverside.settings import ArraySettings, DriveSettings, HostSettings, ServerSettings
 
 SIGTERM = 15
@@ -65,9 +66,12 @@ class Storage:
     def __init__(self, settings: ServerSettings, seats: int) -> None:
         self.seats = seats
         self.identity = Identity(settings.state_dir)
-        self.health = DriveHealth(sum(len(array.drives) for array in settings.arrays))
-        self.arrays = self.open_arrays(settings.arrays)
         self.folder = settings.state_dir / "zero"
+        # What was written and not yet synced may be lost with a failed drive, and zeroing with it.
+        self.health = DriveHealth(
+            sum(len(array.drives) for array in settings.arrays), on_fail=lambda: forget_memories(self.folder)
+        )
+        self.arrays = self.open_arrays(settings.arrays)
         self.table: PartitionTable = build(settings.hosts, self.arrays, self.identity, self.folder)
         self.settings = settings
         self.cookie = self.identity.cookie_for(fingerprint(settings))

@@ -20,6 +20,8 @@ git         git               a repository cloned to such a disk, packed and che
 fio         fio               verified load on the NBD socket, and the load of "make bench"
 nbdkit      nbdkit            the server that "make bench" measures beside ours
 qemu-system-x86 qemu-system-x86_64 a machine with another kernel: /dev/nbdN, and booting from a partition
+lvm2        lvm               volume groups over two disks, in that machine
+mdadm       mdadm             mirrors over two disks, in that machine
 busybox-static  busybox       all that machine has beside our source
 systemd     systemd-analyze   reads the unit in etc/
 '

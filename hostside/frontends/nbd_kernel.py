@@ -57,9 +57,8 @@ ATTACH_ATTEMPTS = 3
 LOOK_AGAIN_S = 0.1
 PASSING_USERS_S = 1.0
 """How long a process that has the device open may take to close it: udev looks at a device after each change."""
-HANG_UP_AFTER_S = 0.5
-"""How long a forced detach waits for the kernel before it takes its sockets away. In this order: a device whose sockets
-are dead first remembers in Linux 6.1 that it was to be detached, and acts on it when it has long been attached anew."""
+HANG_UP_AFTER_S = 1.0
+"""How long a forced detach lets the kernel say goodbye on its sockets, before it takes away those it may be waiting at."""
 
 
 class Kernel(Protocol):

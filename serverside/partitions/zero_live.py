@@ -7,7 +7,8 @@ pages of a mapped file stay.
 
 Why for one boot only. Nothing orders these pages and the drives' on their way to stable storage: after a power loss
 there may be a bit without the zeroing that it stands for, and an earlier owner's data behind it. So the file names the
-boot in which it was made (random(4): boot_id), and is believed in no other. Then only what was persisted counts.
+boot in which it was made (random(4): boot_id), and is believed in no other. Then only what was persisted counts. So it
+does when a drive has failed, for its pages may be gone like those of a machine that was down: the file is removed.
 
     OFFSET SIZE MEANING
       0 16  boot
@@ -21,6 +22,7 @@ boot in which it was made (random(4): boot_id), and is believed in no other. The
 
 import mmap
 import os
+from contextlib import suppress
 from pathlib import Path
 from struct import Struct
 
@@ -66,6 +68,13 @@ def surviving_memory(path: Path, image: ZeroImage, boot: bytes, size_bytes: int)
     if boot == NO_BOOT or len(whole) != _MEMORY_AT + size_bytes or whole[: _HEAD.size] != _head(image, boot):
         return None
     return whole[_MEMORY_AT:]
+
+
+def forget_memories(folder: Path) -> None:
+    """See to it that nobody believes any memory in `folder` later; those who have it mapped go on with it."""
+    for path in folder.glob("*.live"):
+        with suppress(OSError):  # another process was as quick; or there is no writing here, as on a drive that failed
+            path.unlink()
 
 
 def _head(image: ZeroImage, boot: bytes) -> bytes:

@@ -18,7 +18,6 @@ from typing import Self
 
 from hostside import open_disk
 
-PLACES = 16
 FLOW_REQUESTS = 4
 PAUSE_S = 0.002
 """After each round of a client: enough are under way at any time, and the processors are left to those under test."""
@@ -27,10 +26,11 @@ PAUSE_S = 0.002
 class Client(threading.Thread):
     """One client."""
 
-    def __init__(self, at: Path, number: int, request_bytes: int) -> None:
+    def __init__(self, at: Path, number: int, request_bytes: int, places: int) -> None:
         super().__init__(daemon=True)
         self.at = at
-        self.first_bytes = number * PLACES * request_bytes
+        self.places = places
+        self.first_bytes = number * places * request_bytes
         self.request_bytes = request_bytes
         self.ended: list[tuple[float, float]] = []
         """(begin, end) of each request, CLOCK_MONOTONIC seconds."""
@@ -45,7 +45,7 @@ class Client(threading.Thread):
                 while not self.stopping:
                     turn += 1
                     data = turn.to_bytes(8, "big") * (self.request_bytes // 8)
-                    place = self.first_bytes + turn % PLACES * self.request_bytes
+                    place = self.first_bytes + turn % self.places * self.request_bytes
                     self.begin()
                     disk.pwrite(data, place)
                     self.end()
@@ -74,14 +74,10 @@ class Client(threading.Thread):
 
 
 class Load:
-    """`clients` of one disk, which must have room for 16 requests of each."""
+    """`clients` of one disk, which must have room for `places` requests of each."""
 
-    def __init__(self, at: Path, *, clients: int = 8, request_bytes: int = 4096) -> None:
-        self.clients = [Client(at, number, request_bytes) for number in range(clients)]
-
-    @staticmethod
-    def bytes_needed(*, clients: int = 8, request_bytes: int = 4096) -> int:
-        return clients * PLACES * request_bytes
+    def __init__(self, at: Path, *, clients: int = 8, request_bytes: int = 4096, places: int = 16) -> None:
+        self.clients = [Client(at, number, request_bytes, places) for number in range(clients)]
 
     def mark(self) -> float:
         """Give the time on the clock of this load."""

@@ -122,10 +122,17 @@ class Network:
 
 
 class Networks:
-    """Two machines' namespaces and `count` networks between them."""
+    """Two machines' namespaces and `count` networks between them.
 
-    def __init__(self, count: int = 2) -> None:
+    `window_bytes`: the most that either end's kernel takes of a connection whose reader reads nothing.
+    """
+
+    def __init__(self, count: int = 2, window_bytes: int | None = None) -> None:
         self.server, self.host, self.switch = self.namespaces = Namespace(), Namespace(), Namespace()
+        if window_bytes is not None:
+            for machine in (self.server, self.host):
+                sizes = f"4096 {window_bytes} {window_bytes}"
+                machine.run("sh", "-c", f"echo {sizes} > /proc/sys/net/ipv4/tcp_rmem")
         self.all = [Network(number, self.server, self.host, self.switch) for number in range(count)]
 
     def __getitem__(self, number: int) -> Network:

@@ -14,9 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import hostside.agent
-from hostside.agent import PathLost, PathOrder, run_agent
+from hostside.agent import PathLost
 from hostside.packets import Report
-from hostside.wiring import Wiring
 from ipc.exits import Exit
 from ipc.silence import Silence
 from protocol.data import host_data
@@ -26,15 +25,14 @@ from protocol.ops import Flag, Op
 from protocol.path_login import (
     V1Token,
     V2Token,
-    parse_first,
     path_token,
-    v1_login_answer,
     v1_login_refusal,
     v2_login_answer,
     v2_login_refusal,
 )
 from protocol.status import Detail
 from protocol.timers import ANSWER_MOST_S, ANSWER_WITHIN_S, LOOK_EVERY_S, PING_EVERY_S, UNANSWERED_MOST_S
+from tests.hostside.agent_peer import Nsu, live
 from tests.hostside.agent_rig import (
     MARKER,
     PATH,
@@ -42,7 +40,6 @@ from tests.hostside.agent_rig import (
     SLOTS,
     Drive,
     Rig,
-    make_life,
     make_order,
     make_wiring,
     reports_in,
@@ -397,8 +394,8 @@ def test_the_counters_count(rig2: Rig) -> None:
     rig2.command(Op.WRITE, 8, 512)
     rig2.command(Op.READ, 16, 512)
     talk(rig2)
-    row = rig2.wiring.counters.row(PATH).as_dict()
-    assert row == {"requests": 3, "errors": 1, "read_bytes": 1024, "written_bytes": 512}
+    row = rig2.wiring.counters.row(PATH)
+    assert [row.get(name) for name in ("requests", "errors", "read_bytes", "written_bytes")] == [3, 1, 1024, 512]
 
 
 # -- silence -----------------------------------------------------------------------------------------------------
@@ -501,57 +498,6 @@ def test_v1_has_no_ping() -> None:
 
 
 # -- the whole life, over TCP ------------------------------------------------------------------------------------
-
-
-class Nsu:
-    """A data port for one socket: does the login as told, then serves a drive, in a thread."""
-
-    def __init__(self, order: PathOrder, *, answer: bytes | None = None, requests_most: int | None = None) -> None:
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.order = replace(order, port=self.listener.getsockname()[1])
-        self.answer = answer
-        self.requests_most = requests_most
-        self.token: V1Token | V2Token | None = None
-        self.drive = Drive(order.version)
-        self.thread = threading.Thread(target=self.serve)
-        self.thread.start()
-
-    def serve(self) -> None:
-        self.listener.settimeout(5)
-        connected, _ = self.listener.accept()
-        self.listener.close()
-        with connected:
-            connected.settimeout(5)
-            first = b""
-            while len(first) < HEADER_BYTES:
-                first += connected.recv(HEADER_BYTES - len(first))
-            self.token = parse_first(first)
-            answer = good_answer(self.order) if self.answer is None else self.answer
-            for at in range(0, len(answer), 100):  # in pieces: the agent must wait for all of it
-                connected.sendall(answer[at : at + 100])
-            if self.answer is not None:
-                return
-            served = 0
-            while data := connected.recv(65536):
-                for answer in self.drive.answers(data):
-                    connected.sendall(answer)
-                    served += 1
-                    if served == self.requests_most:
-                        return
-
-
-def good_answer(order: PathOrder) -> bytes:
-    if order.version == 1:
-        return v1_login_answer(0)
-    assert order.session_key is not None
-    proof = path_token(order.session_key, b"server", order.session, order.path, order.nonce)
-    return v2_login_answer(order.session, order.path, MARKER, proof)
-
-
-def live(order: PathOrder, wiring: Wiring) -> tuple[int, str]:
-    """Run an agent to its end; give its exit code and its last words."""
-    code = run_agent(make_life(), order, wiring)
-    return code, wiring.read_reason(PATH)
 
 
 @pytest.mark.parametrize("version", [1, 2], ids=["v1", "v2"])

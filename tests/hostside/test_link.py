@@ -22,7 +22,7 @@ from ipc.packets import QueueFull
 from protocol import events
 from protocol.events import Notice
 from protocol.records import UnitFlag, UnitRecord
-from tests.hostside.link_world import NAMES, PATHS, DiskModel, LinkWorld, PathLife
+from tests.hostside.link_world import NAMES, PATHS, PORTS, DiskModel, LinkWorld, PathLife
 
 
 class Trouble(RuleBasedStateMachine):
@@ -161,7 +161,7 @@ class Trouble(RuleBasedStateMachine):
     @invariant()
     def every_agent_belongs_to_a_path_that_waits_for_its_end(self) -> None:
         with_agents = {life[0] for life in self.world.agents}
-        waiting = (PathState.STARTING, PathState.UP, PathState.DYING, PathState.FENCED_DYING)
+        waiting = (PathState.STARTING, PathState.UP, PathState.CLOSING, PathState.DYING, PathState.FENCED_DYING)
         assert with_agents == {path.number for path in self.world.link.paths.paths if path.state in waiting}
 
     @invariant()
@@ -265,6 +265,10 @@ def test_agents_killed_with_their_session_do_not_rest(world: LinkWorld) -> None:
     for life in list(world.agents):
         world.agent_dies(life, -9)
     world.grant()
+    world.answer_all()
+    assert len(world.agents) == len(PORTS), "one tries each network"
+    for life in list(world.agents):
+        world.agent_ready(life)
     world.answer_all()
     assert len(world.agents) == PATHS
 

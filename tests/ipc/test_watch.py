@@ -122,6 +122,18 @@ def test_one_that_could_run_and_gets_no_time_is_left_alone(nursery: Nursery) -> 
     assert nursery.look(0.8, nursery.new_watch(doing=lambda _pid: Doing("R", 1.0))) == []
 
 
+def test_what_was_used_before_the_last_beat_does_not_count(nursery: Nursery) -> None:
+    """It missed a beat once, worked hard and beat for an hour, and waits now for a drive."""
+    nursery.fork(in_a_system_call)
+    used_s = 1.0
+    watch = nursery.new_watch(doing=lambda _pid: Doing("S", used_s))
+    assert nursery.look(0.3, watch) == []
+    nursery.hearts.row(0).set(HEART_NAMES[0], time.monotonic_ns())
+    assert watch.useless(nursery.children) == []
+    used_s = 3601.0
+    assert nursery.look(0.3, watch) == []
+
+
 def test_who_was_away_himself_judges_nobody(nursery: Nursery) -> None:
     """The child is stopped for as long as we sleep, which may be both the machine's sleep."""
     child = nursery.fork(at_work)

@@ -70,6 +70,10 @@ FOUND: dict[str, Any] = {
                 "connections": 2,
                 "paths_up": 1,
                 "trouble": SENTENCE,
+                "networks": [
+                    {"at": "[2001:db8::1]:10002", "places": 4, "state": "works", "trouble": ""},
+                    {"at": "10.1.1.1:10002", "places": 4, "state": "down", "trouble": "[connecting]: timed out"},
+                ],
                 "paths": [
                     {
                         "path": 0,
@@ -190,6 +194,12 @@ def test_a_disk_is_told_by_what_its_users_need(changed: dict[str, Any], words: s
     assert place(FOUND["host"]["disks"][0] | changed) == words
 
 
+def test_a_network_that_is_down_is_told_with_its_reason_and_one_that_works_is_not() -> None:
+    text = shown(FOUND)
+    assert "network 10.1.1.1:10002 is down: [connecting]: timed out" in text
+    assert "network [2001:db8::1]" not in text
+
+
 def test_what_a_disks_process_has_to_say_is_shown() -> None:
     found = copy.deepcopy(FOUND)
     found["host"]["disks"][0]["process"] = {"device": None, "notices": ["2 clients see [10 GiB]"]}
@@ -246,7 +256,7 @@ def test_a_machine_whose_roles_do_not_answer_is_told_too() -> None:
     ("source", "words"),
     [
         ("Appendix D, step 4", "Appendix D"),
-        ("hostside/agent.py KEEPALIVE_S", "built in"),
+        ("protocol/timers.py KEEPALIVE_IDLE_S", "built in"),
         ("nsu.conf, ON_NO_PATH", "nsu.conf"),
     ],
 )

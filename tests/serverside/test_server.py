@@ -224,25 +224,6 @@ def test_a_session_that_ends_while_a_burial_waits(world: World, how: str) -> Non
     assert [session.number for session in world.server.sessions.values()] == [3]
 
 
-def test_an_srw_and_a_driver_that_stand_still_are_killed_and_told_once(
-    world: World, capfd: pytest.CaptureFixture[str]
-) -> None:
-    """The host sees its socket closed; who waits for the driver asks its successor."""
-    world.server.watch.missed_s, world.server.watch.stopped_s = 0.2, 0.3
-    host1 = world.logged_in(world.host1())
-    stands, waits = world.open_path(host1, 0), world.open_path(host1, 1)
-    stopped, driver = next(iter(world.server.srws.seated.values())).child.pid, world.driver
-    world.post_a_write(waits)
-    os.kill(stopped, signal.SIGSTOP)
-    world.server.kill_useless()
-    turn(world.loop, partial(is_over, stands.sock))
-    turn(world.loop, partial(readable, waits.sock))
-    assert world.driver.pid != driver.pid
-    assert waits.answer()[0].status == 0
-    world.a_while()
-    assert capfd.readouterr().err.count("is killed: it was stopped") == 2
-
-
 def test_a_fence_is_answered_when_it_is_true(world: World) -> None:
     one = world.logged_in(world.host1())
     peer = world.open_path(one, 5)

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from errno import EBUSY
+from errno import EBUSY, EIO
 from pathlib import Path
 
 import psutil
@@ -61,6 +61,17 @@ def driver_of(storage: Storage) -> psutil.Process:
     child = storage.places["unit0"].child
     assert child is not None
     return psutil.Process(child.pid)
+
+
+def test_after_a_failed_drive_only_what_was_persisted_is_ours(tmp_path: Path) -> None:
+    storage = Storage(settings(tmp_path, *TWO), SEATS)
+    assert list(storage.folder.glob("*.live"))
+    storage.health.fail(0, EIO)
+    assert not list(storage.folder.glob("*.live"))
+    with pytest.raises(DriveError, match="has failed"):
+        storage.close()
+    for place in storage.places.values():
+        place.channel.close()
 
 
 # --- what is told ---

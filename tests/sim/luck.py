@@ -21,9 +21,11 @@ class Luck:
         self.chance = life.kernel.chance
         self.struck: Counter[str] = Counter()
         kinds = self.kinds().keys() - {"write error", "sync error", "no space", "unit changed"}
-        self.kinds_here = self.chance.sample(sorted(kinds), self.chance.choice((1, 2, 3, 5))) + self.special()
+        self.kinds_here = self.chance.sample(sorted(kinds), self.chance.choice((2, 3, 5, 8))) + self.special()
+        if self.chance.random() < 0.3:
+            self.kinds_here += ["ambush", "ambush at the drive"]
         self.mean_s = life.plan.pause_s * self.chance.choice((2, 5, 10))
-        self.left = self.chance.choice((1, 3, 6, 12))
+        self.left = self.chance.choice((2, 5, 10, 15))
         self.doomed = self.chance.choice((0.0, 0.0, 0.2, 0.5)) if "doom" in self.kinds_here else 0.0
         self.is_over = False
 
@@ -38,6 +40,7 @@ class Luck:
             "NSU loses power": lambda: self.power(self.life.nsu),
             "host loses power": lambda: self.power(self.life.host),
             "reset": self.reset,
+            "session cut": self.cut_session,
             "stall": self.stall,
             "half-close": self.half_close,
             "cut": self.cut,
@@ -123,27 +126,38 @@ class Luck:
             return False
         line, pause_s = sockets[0].out, self.life.plan.pause_s
         assert line is not None
-        if self.chance.random() < 0.6:
+        late_s = pause_s * self.chance.choice((5, 10, 20))
+        if self.chance.random() < 0.7:
             self.life.net.stall(line)
-            self.kernel.later(pause_s * self.chance.choice((3, 10, 30)), lambda: self.life.net.go_on(line))
+            self.kernel.later(late_s, lambda: self.life.net.arrive_now(line))
         else:
             self.kernel.stop(agent)
-        if self.chance.random() < 0.6:
+        if self.chance.random() < 0.7:
             self.kernel.stop(server)
-            self.kernel.later(pause_s * self.chance.choice((10, 30, 60)), lambda: self.kernel.go_on(server))
+            self.kernel.later(late_s + 10 * pause_s, lambda: self.kernel.go_on(server))
         self.kernel.later(pause_s * self.chance.choice((1, 3)), lambda: self.kernel.kill(agent, SIGKILL))
         return True
 
     def hang(self) -> bool:
         """A drive holds whoever uses it next; meanwhile something dies."""
         file = self.chance.choice(self.life.nsu.files)
-        file.hangs_s = self.chance.choice((0.1, 0.5, 2.0))
+        file.hangs_s = self.chance.choice((0.1, 0.5, 3.0))
         end = self.chance.choice((
-            self.reset, self.agents_die, self.agents_die,
+            self.reset, self.agents_die, self.agents_die_unheard,
             *(self.killing(title) for title in ("nsu: agent", "nsu: srw", "nsu: server", "nsu: disk")),
         ))  # fmt: skip
+        if self.life.host.fail_after_s is not None and self.chance.random() < 0.7:
+            end = self.agents_die_unheard  # what is given up, and may still be applied
         self.kernel.later(self.life.plan.pause_s * self.chance.choice((1, 3)), end)
         return True
+
+    def agents_die_unheard(self) -> bool:
+        """And the server stands still: there is no path, and no fence, for longer than some disks wait."""
+        server = self.some("nsu: server")
+        if server is not None:
+            self.kernel.stop(server)
+            self.kernel.later(self.chance.choice((0.5, 1.5)), lambda: self.kernel.go_on(server))
+        return self.agents_die()
 
     def agents_die(self) -> bool:
         """All of them at once: there is no path for a while."""
@@ -163,6 +177,15 @@ class Luck:
         if lines:
             self.life.net.reset(self.chance.choice(lines))
         return bool(lines)
+
+    def cut_session(self) -> bool:
+        """The configuration socket is reset."""
+        host = self.life.host.process
+        sockets = [] if host is None else [d for d in host.descriptors.values() if isinstance(d, Endpoint) and d.out]
+        for endpoint in sockets:
+            assert endpoint.out is not None
+            self.life.net.reset(endpoint.out)
+        return bool(sockets)
 
     def half_close(self) -> bool:
         lines = self.life.net.lines()
@@ -230,6 +253,5 @@ class Luck:
         for file in self.life.nsu.files:
             file.is_slow, file.hangs_s = False, 0.0
             file.trouble.writes_till = file.trouble.sync_till = file.trouble.read_till = -1
-        server = self.life.nsu.server
-        if server is not None and any(server.storage.health.cells[n] for n in range(len(self.life.nsu.files))):
+        if self.life.nsu.has_failed_drive:
             self.kill("nsu: server")  # a failed drive stays failed; the administrator has seen to it

@@ -116,6 +116,11 @@ class NsuBox(Box):
         except DriveError:
             return Exit.FAILED  # at the end, when a failed drive can't be synced: said, and nothing is promised
 
+    @property
+    def has_failed_drive(self) -> bool:
+        storage = getattr(self.server, "storage", None)
+        return storage is not None and any(storage.health.errno(number) for number in range(self.drives))
+
     def reload(self) -> ServerSettings | None:
         fresh, self.fresh = self.fresh, None
         return fresh

@@ -5,10 +5,10 @@ of traps (docs/traps.md) warns of, and is to be found by living on.
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from pytest import MonkeyPatch
+import pytest
 
-import hostside.paths
 import protocol.v2.data
+import serverside.partitions.zero_map
 from hostside.agent import Agent
 from hostside.driver.driver import HostDriver
 from hostside.driver.flushes import Flushes
@@ -20,7 +20,6 @@ from hostside.paths import Path, PathEvent, PathState, PathTable
 from protocol.data_base import UnitLimits, check_range
 from serverside.arrays.base import Array
 from serverside.burials import Burials
-from serverside.driver.channel import DriverChannel
 from serverside.drives.base import Drive
 from serverside.drives.health import DriveHealth
 from serverside.partitions.zero_file import ZeroImage
@@ -30,10 +29,10 @@ from serverside.srw import ServerReaderWriter
 from serverside.srws import Srws
 from tests.sim.kernel.files import OpenFile
 
-Plant = Callable[[MonkeyPatch], None]
+Plant = Callable[[pytest.MonkeyPatch], None]
 
 
-def retry_before_the_fence(patch: MonkeyPatch) -> None:
+def retry_before_the_fence(patch: pytest.MonkeyPatch) -> None:
     """The disks hear LOST as soon as the agent is gone."""
     move = PathTable.move
 
@@ -45,22 +44,19 @@ def retry_before_the_fence(patch: MonkeyPatch) -> None:
     patch.setattr(PathTable, "move", hasty)
 
 
-def retry_while_the_agent_lives(patch: MonkeyPatch) -> None:
+def retry_while_the_agent_lives(patch: pytest.MonkeyPatch) -> None:
     """A new session is taken for the fence, though our own agent is only killed, not reaped."""
-    S, E = PathState, PathEvent
-    next_ = {state: dict(row) for state, row in hostside.paths.NEXT.items()}
-    next_[S.DYING][E.SESSION_GRANTED] = S.FENCED_DYING
     move = PathTable.move
 
     def hasty(self: PathTable, path: Path, event: PathEvent, now_s: float) -> None:
         move(self, path, event, now_s)
-        if path.state is S.FENCED_DYING:
+        if path.state is PathState.FENCED_DYING:
             self.told_lost(path.number, path.incarnation)
 
     patch.setattr(PathTable, "move", hasty)
 
 
-def done_before_the_last_constituent(patch: MonkeyPatch) -> None:
+def done_before_the_last_constituent(patch: pytest.MonkeyPatch) -> None:
     start = HostDriver._start
 
     def hasty(self: HostDriver, request: Request) -> None:
@@ -70,11 +66,11 @@ def done_before_the_last_constituent(patch: MonkeyPatch) -> None:
     patch.setattr(HostDriver, "_start", hasty)
 
 
-def flush_of_one_drive(patch: MonkeyPatch) -> None:
+def flush_of_one_drive(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Array, "flush", lambda self: self.drives[0].flush())
 
 
-def flush_without_drain(patch: MonkeyPatch) -> None:
+def flush_without_drain(patch: pytest.MonkeyPatch) -> None:
     """FLUSH goes out while writes that it covers are on other paths."""
 
     def hasty(self: Flushes) -> list[Request]:
@@ -88,12 +84,12 @@ def flush_without_drain(patch: MonkeyPatch) -> None:
     patch.setattr(Flushes, "take_drained", hasty)
 
 
-def grant_before_the_burial(patch: MonkeyPatch) -> None:
+def grant_before_the_burial(patch: pytest.MonkeyPatch) -> None:
     """A session is granted while SRWs of the host's former one may live."""
     patch.setattr(Srws, "of_ended", lambda self, host_name: [])
 
 
-def fence_before_the_reaping(patch: MonkeyPatch) -> None:
+def fence_before_the_reaping(patch: pytest.MonkeyPatch) -> None:
     """A fence is answered as soon as the signal is sent."""
     begin = Burials.begin
 
@@ -104,7 +100,7 @@ def fence_before_the_reaping(patch: MonkeyPatch) -> None:
     patch.setattr(Burials, "begin", hasty)
 
 
-def fence_before_the_drain(patch: MonkeyPatch) -> None:
+def fence_before_the_drain(patch: pytest.MonkeyPatch) -> None:
     """The dead SRW's last command still lies in the driver's queue."""
 
     def hasty(self: Srws, srw: Srw) -> None:
@@ -114,14 +110,14 @@ def fence_before_the_drain(patch: MonkeyPatch) -> None:
     patch.setattr(Srws, "drain", hasty)
 
 
-def generation_not_checked(patch: MonkeyPatch) -> None:
+def generation_not_checked(patch: pytest.MonkeyPatch) -> None:
     def blind(op: int, limits: UnitLimits | None, generation: int, lba: int, size_bytes: int) -> Any:
         return check_range(op, limits, limits.generation if limits else generation, lba, size_bytes)
 
     patch.setattr(protocol.v2.data, "check_range", blind)
 
 
-def no_range_lock(patch: MonkeyPatch) -> None:
+def no_range_lock(patch: pytest.MonkeyPatch) -> None:
     enter_write = RangeLock.enter_write
 
     def leave(self: RangeLock, request: Request) -> list[Request]:
@@ -136,7 +132,7 @@ def no_range_lock(patch: MonkeyPatch) -> None:
     patch.setattr(RangeLock, "leave", leave)
 
 
-def zero_map_before_the_drive(patch: MonkeyPatch) -> None:
+def zero_map_before_the_drive(patch: pytest.MonkeyPatch) -> None:
     """The map says "ours" on stable storage before the zeroing is there."""
 
     def hasty(self: ZeroMap) -> None:
@@ -148,7 +144,7 @@ def zero_map_before_the_drive(patch: MonkeyPatch) -> None:
     patch.setattr(ZeroMap, "persist", hasty)
 
 
-def chunk_ours_before_it_is_zeroed(patch: MonkeyPatch) -> None:
+def chunk_ours_before_it_is_zeroed(patch: pytest.MonkeyPatch) -> None:
     def hasty(self: ZeroMap, offset_bytes: int, length_bytes: int) -> None:
         first, last = self._chunks(offset_bytes, length_bytes)
         for chunk in range(first, last + 1):
@@ -160,17 +156,24 @@ def chunk_ours_before_it_is_zeroed(patch: MonkeyPatch) -> None:
     patch.setattr(ZeroMap, "claim", hasty)
 
 
-def failed_sync_forgotten(patch: MonkeyPatch) -> None:
+def zero_map_gone_with_its_processes(patch: pytest.MonkeyPatch) -> None:
+    """Killed all at once, the server forgets what it has acknowledged: seen in the product, and mended there."""
+    patch.setattr(serverside.partitions.zero_map, "surviving_bits", lambda file, image, boot: image.bits)
+
+
+def failed_sync_forgotten(patch: pytest.MonkeyPatch) -> None:
     """The next sync says "good" about data that is lost."""
     patch.setattr(DriveHealth, "fail", lambda self, index, errno: None)
 
 
-def fua_forgotten(patch: MonkeyPatch) -> None:
+def fua_forgotten(patch: pytest.MonkeyPatch) -> None:
     write_from = Drive.write_from
-    patch.setattr(Drive, "write_from", lambda self, view, offset_bytes, durable=False: write_from(self, view, offset_bytes))
+    patch.setattr(
+        Drive, "write_from", lambda self, view, offset_bytes, durable=False: write_from(self, view, offset_bytes)
+    )
 
 
-def predecessors_commands_done(patch: MonkeyPatch) -> None:
+def predecessors_commands_done(patch: pytest.MonkeyPatch) -> None:
     """An agent does what was meant for the former one on its path, and has been sent again elsewhere."""
 
     def greedy(self: Agent) -> None:
@@ -179,7 +182,7 @@ def predecessors_commands_done(patch: MonkeyPatch) -> None:
     patch.setattr(Agent, "fetch_commands", greedy)
 
 
-def written_after_the_answer(patch: MonkeyPatch) -> None:
+def written_after_the_answer(patch: pytest.MonkeyPatch) -> None:
     """The answer goes out, and then the drive is asked."""
     write = ServerReaderWriter.write
 
@@ -196,7 +199,7 @@ def written_after_the_answer(patch: MonkeyPatch) -> None:
     patch.setattr(ServerReaderWriter, "write", hasty)
 
 
-def version_1_not_written_through(patch: MonkeyPatch) -> None:
+def version_1_not_written_through(patch: pytest.MonkeyPatch) -> None:
     write = ServerReaderWriter.write
 
     def lazy(self: ServerReaderWriter, request: Any, payload: memoryview) -> None:
@@ -206,18 +209,13 @@ def version_1_not_written_through(patch: MonkeyPatch) -> None:
     patch.setattr(ServerReaderWriter, "write", lazy)
 
 
-def given_up_range_free(patch: MonkeyPatch) -> None:
+def given_up_range_free(patch: pytest.MonkeyPatch) -> None:
     """A write that was reported as failed, and that may still be applied, lets newer ones pass."""
     patch.setattr(Ghosts, "__contains__", lambda self, request: False)
     patch.setattr(Ghosts, "add", lambda self, request, holder: None)
 
 
-def driver_answers_mixed_up(patch: MonkeyPatch) -> None:
-    """An answer to a dead tenant's command is taken for one's own."""
-    patch.setattr(DriverChannel, "next_sequence", lambda self, seat: 1)
-
-
-def next_server_beside_the_former(patch: MonkeyPatch) -> None:
+def next_server_beside_the_former(patch: pytest.MonkeyPatch) -> None:
     """A server starts while SRWs of the one before hold the drives."""
     patch.setattr(OpenFile, "lock", lambda self: True)
 
@@ -235,12 +233,12 @@ PLANTS: tuple[Plant, ...] = (
     no_range_lock,
     zero_map_before_the_drive,
     chunk_ours_before_it_is_zeroed,
+    zero_map_gone_with_its_processes,
     failed_sync_forgotten,
     fua_forgotten,
     predecessors_commands_done,
     written_after_the_answer,
     version_1_not_written_through,
     given_up_range_free,
-    driver_answers_mixed_up,
     next_server_beside_the_former,
 )

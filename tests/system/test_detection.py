@@ -18,7 +18,6 @@ from tests.harness.load import Load
 from tests.harness.machine import wait_dead
 from tests.harness.netns import needs_networks
 from tests.harness.slow_drive import SlowDrive
-from tests.harness.world import World
 from tests.hostside.frontends.file_server import NEEDS_FUSE
 from tests.system.independent_v1_host import OP_READ, Message, log_in
 
@@ -33,16 +32,10 @@ LONGER_S = FOUND_WITHIN_S + 1.0
 
 
 class Both:
-    """A server's machine and a host's, over loopback. `drive` stands for the server's own file, if given."""
+    """A server's machine and a host's, over loopback."""
 
-    def __init__(self, stack: ExitStack, drive: Path | None = None) -> None:
-        def prepare(machine: Machine) -> None:
-            if drive is not None:
-                (machine.folder / "drive0.img").symlink_to(drive)
-
-        self.world: World = stack.enter_context(
-            spawn_world(units={"unit_1": BLOCKS}, paths=PATHS, host_role=False, prepare=prepare)
-        )
+    def __init__(self, stack: ExitStack) -> None:
+        self.world = stack.enter_context(spawn_world(units={"unit_1": BLOCKS}, paths=PATHS, host_role=False))
         self.server = self.world.machine
         self.host = stack.enter_context(Machine())
         self.at = self.world.server.disks[0].at = self.host.folder / "unit_1.sock"
@@ -98,32 +91,36 @@ def test_stopped_ones_on_busy_paths_hold_nobody_up_for_long(both: Both) -> None:
 
 
 def test_stopped_ones_are_found_on_idle_paths(both: Both) -> None:
+    """And an array's driver, which is idle nearly always."""
     srw, agent = stopped(both.server, "nsu: srw", 0), stopped(both.host, "nsu: agent", 2)
-    assert seconds_until_gone(srw, agent) < FOUND_WITHIN_S
+    driver = stopped(both.server, "nsu: driver")
+    assert seconds_until_gone(srw, agent, driver) < FOUND_WITHIN_S
     both.host.wait_paths(PATHS)
+    both.server.wait_for(lambda status: status["server"]["arrays"][0]["driver_pid"] not in (None, driver.pid))
 
 
 # -- who is only slow, or not needed -----------------------------------------------------------------------------
 
 
 @NEEDS_FUSE
+@needs_networks
 @pytest.mark.parametrize("seconds", [LONGER_S, pytest.param(20.0, marks=pytest.mark.soak)])
 def test_a_drive_that_hangs_costs_no_path(tmp_path: Path, seconds: float) -> None:
-    """All windows are full, no SRW beats, no request is answered: and when the drive goes on, all go on."""
+    """No SRW beats, reads or answers, and all windows are full. When the drive goes on, so does everybody."""
     with ExitStack() as stack:
-        drive = stack.enter_context(SlowDrive(tmp_path, (BLOCKS * 512 >> 20) + 2 << 20))
-        both = Both(stack, drive.path)
-        with Load(both.at, clients=12, request_bytes=LARGE_BYTES) as load:
-            before = lives_of(both.host), both.host.processes(), both.server.processes(), session_of(both.host)
+        drive = stack.enter_context(SlowDrive(tmp_path, BLOCKS * 512 + (1 << 20)))
+        units = {"unit_1": BLOCKS}
+        apart = stack.enter_context(spawn_apart(units=units, paths=PATHS, drive=drive.path, window_bytes=1 << 16))
+        server, host = apart.server, apart.host
+        with Load(host.folder / "unit_1.sock", clients=64, request_bytes=LARGE_BYTES, places=2) as load:
+            before = session_of(host), lives_of(host), host.processes(), server.processes()
             drive.hang()
             hung_at_s = load.mark()
             time.sleep(seconds)
             drive.go_on()
             load.wait_until_all_flows()
             assert load.longest_wait_s(hung_at_s) > seconds - 1
-            assert before == (
-                lives_of(both.host), both.host.processes(), both.server.processes(), session_of(both.host)
-            )  # fmt: skip
+            assert before == (session_of(host), lives_of(host), host.processes(), server.processes())
 
 
 def test_a_stopped_server_process_holds_up_nothing_that_goes_well(both: Both) -> None:

@@ -22,9 +22,11 @@ DISK_BLOCKS = 48 * MIB // 512
 GROWN_BLOCKS = DISK_BLOCKS + 8 * MIB // 512
 SYNCED_BEFORE_THE_CUT = 40
 FILES_AFTER = 100
-MEMBER_BLOCKS = 24 * MIB // 512
-"""Of a disk that is a part of a volume group, or of a mirror."""
-MEMBER_GROWN_BLOCKS = MEMBER_BLOCKS + 8 * MIB // 512
+MEMBER_MIB = 24
+"""Of a disk that is a part of a volume group, and then of a mirror."""
+MEMBER_BLOCKS = MEMBER_MIB * MIB // 512
+GROWTH_MIB = 8
+GROWTH_BLOCKS = GROWTH_MIB * MIB // 512
 
 
 def conf(*ranges: tuple[int, int]) -> str:
@@ -65,13 +67,14 @@ start_nsu() {
 block() { echo /sys/block/$(basename $(readlink $1)); }
 seconds() { cut -d' ' -f1 /proc/uptime; }
 complaints() {
-    # An orderly detach is told as a warning too, so that is no complaint: «shutting down sockets».
-    dmesg -r | grep '^<[0-4]>.*\\(nbd\\|I/O error\\|EXT4-fs\\|dm-\\|device-mapper\\|md[0/:]\\|raid\\)' |
-        grep -v 'shutting down sockets'
+    # An orderly detach is a warning too, «shutting down sockets», and a disk that md was told to fail one that failed.
+    dmesg -r | grep '^<[0-4]>.*\\(nbd\\|I/O error\\|EXT4-fs\\|JBD2\\|dm-[0-9]\\|md/raid\\)' |
+        grep -v 'shutting down sockets\\|Disk failure\\|Operation continuing'
     echo KERNEL LOG ENDS
 }
 asked=$(seconds); start_nsu; echo ATTACHED $asked $(seconds)
 tree="python3 -m tests.system.guest.programs.tree"
+ask="python3 -m tests.system.guest.programs.ask /tmp/state"
 """
 FIRST_BOOT = f"""{ATTACH}
 cd /sys/block/nbd0
@@ -90,73 +93,74 @@ until [ -e /mnt/more/2/2/2 ]; do sleep 0.05; done
 kill -9 $(pidof "nsu: disk unit_1"); wait $writer; echo WRITTEN $?
 sync; echo 3 > /proc/sys/vm/drop_caches; $tree check /mnt/more /files
 sed -i 's/LBA = .*/LBA = unit0(0,{GROWN_BLOCKS - 1})/' /nsu.conf
-until [ "$(cat /sys/block/nbd0/size)" = {GROWN_BLOCKS} ]; do sleep 0.05; done; echo GROWN
+until [ "$(cat /sys/block/nbd0/size)" = {GROWN_BLOCKS} ]; do sleep 0.05; done; resize2fs /dev/nsu/unit_1; echo GROWN $?
 kill $nsu; wait $nsu; echo STOPPED $?
 (echo after > /mnt/after; sync; echo WAITED) & waiter=$!
 start_nsu; wait $waiter
-umount /mnt && e2fsck -fn /dev/nsu/unit_1; echo FSCK $?
-kill $nsu; wait $nsu; echo DETACHED $(cat /sys/block/nbd0/size) $(ls -A /dev/nsu)
-"""
-LVM_CONF = """
-# What is no device of a real machine: nobody makes links in /dev, and nothing is to be kept over a boot.
-activation { udev_sync = 0 udev_rules = 0 monitoring = 0 }
-devices { obtain_device_list_from_udev = 0 use_devicesfile = 0 }
-global { event_activation = 0 use_lvmpolld = 0 }
-backup { backup = 0 archive = 0 }
-"""
-LVM = f"""
-lvm pvcreate /dev/nsu/unit_1 /dev/nsu/unit_2
-lvm vgcreate -s 1M remote /dev/nsu/unit_1 /dev/nsu/unit_2
-lvm lvcreate -y -n data -l 100%FREE remote
-echo VOLUME $(cat /sys/block/dm-0/size) on $(ls /sys/block/dm-0/slaves)
-mkfs.ext4 -q /dev/remote/data && mount /dev/remote/data /mnt
-$tree write /mnt {FILES_AFTER} > /dev/null
-sed -i 's/LBA = .*,{2 * MEMBER_BLOCKS - 1})/LBA = unit0({MEMBER_BLOCKS},{MEMBER_BLOCKS + MEMBER_GROWN_BLOCKS - 1})/' /nsu.conf
-until [ "$(cat /sys/block/nbd1/size)" = {MEMBER_GROWN_BLOCKS} ]; do sleep 0.05; done
-lvm pvresize /dev/nsu/unit_2 && lvm lvextend -l +100%FREE remote/data && resize2fs /dev/remote/data
-echo VOLUME $(cat /sys/block/dm-0/size) on $(ls /sys/block/dm-0/slaves)
-umount /mnt && mount /dev/remote/data /mnt && $tree check /mnt /files
-umount /mnt && e2fsck -fn /dev/remote/data; echo FSCK $?
-lvm vgchange -an remote && lvm vgremove -y remote && lvm pvremove /dev/nsu/unit_1 /dev/nsu/unit_2
-echo HOLDERS $(ls /sys/block/nbd[01]/holders)
-"""
-MD = f"""
-echo 100000 > /proc/sys/dev/raid/speed_limit_min
-mdadm --create /dev/md0 --run --level=1 --raid-devices=2 --bitmap=internal --size=16M /dev/nsu/unit_1 /dev/nsu/unit_2
-mkfs.ext4 -q /dev/md0 && mount /dev/md0 /mnt
-mdadm --wait /dev/md0
-echo MIRROR $(cat /sys/block/md0/md/array_state) $(cat /sys/block/md0/md/degraded)
-complaints
-mdadm /dev/md0 --fail /dev/nsu/unit_2
-until mdadm /dev/md0 --remove /dev/nsu/unit_2; do sleep 0.1; done
-$tree write /mnt {FILES_AFTER} > /dev/null; sync
-echo MIRROR $(cat /sys/block/md0/md/array_state) $(cat /sys/block/md0/md/degraded)
-mdadm /dev/md0 --add /dev/nsu/unit_2; mdadm --wait /dev/md0
-umount /mnt; echo check > /sys/block/md0/md/sync_action; mdadm --wait /dev/md0
-echo MIRROR $(cat /sys/block/md0/md/array_state) $(cat /sys/block/md0/md/degraded), $(cat /sys/block/md0/md/mismatch_cnt)
-mdadm /dev/md0 --fail /dev/nsu/unit_1
-mount /dev/md0 /mnt && $tree check /mnt /files; umount /mnt
-e2fsck -fn /dev/md0; echo FSCK $?
-mdadm --stop /dev/md0
-echo HOLDERS $(ls /sys/block/nbd[01]/holders)
+$ask detach unit_1; dd if=/dev/nbd0 of=/dev/null bs=4k count=1 iflag=direct; echo READ $?
+$ask attach unit_1 box1 /dev/nsu/unit_1; echo ANOTHER $(readlink /dev/nsu/unit_1)
+umount /mnt; mount /dev/nsu/unit_1 /mnt && cat /mnt/after && umount /mnt && e2fsck -fn /dev/nsu/unit_1; echo FSCK $?
 kill $nsu; wait $nsu; echo DETACHED $(cat /sys/block/nbd[01]/size) $(ls -A /dev/nsu)
 """
+LVM_CONF = """
+# The NSU of this machine keeps the disks on /dev/vda, where LVM must not find them a second time.
+devices { global_filter = [ "r|^/dev/vda$|" ] obtain_device_list_from_udev = 0 use_devicesfile = 0 }
+# Here is no udev, and nothing is kept over a boot.
+activation { udev_sync = 0 udev_rules = 0 monitoring = 0 }
+backup { backup = 0 archive = 0 }
+"""
+VOLUME_MIB = 2 * (MEMBER_MIB - 1)
+"""LVM keeps 1 MiB of each disk for itself."""
+LVM = f"""{ATTACH}
+lvm pvcreate /dev/nsu/unit_1 /dev/nsu/unit_2
+lvm vgcreate -s 1M remote /dev/nsu/unit_1 /dev/nsu/unit_2 && lvm lvcreate -y -n data -l 100%FREE remote
+volume() {{ echo VOLUME $(($(cat /sys/block/dm-0/size) / 2048)) MiB on $(ls /sys/block/dm-0/slaves); }}
+volume
+mkfs.ext4 -qF /dev/remote/data && mount /dev/remote/data /mnt && cp -r /sbin /mnt/one
+sed -i 's/,{2 * MEMBER_BLOCKS - 1})/,{2 * MEMBER_BLOCKS + GROWTH_BLOCKS - 1})/' /nsu.conf
+until [ "$(cat /sys/block/nbd1/size)" = {MEMBER_BLOCKS + GROWTH_BLOCKS} ]; do sleep 0.05; done
+lvm pvresize /dev/nsu/unit_2 && lvm lvextend -l +100%FREE remote/data && resize2fs /dev/remote/data
+volume
+cp -r /sbin /mnt/two; umount /mnt; mount /dev/remote/data /mnt
+diff -r /sbin /mnt/one && diff -r /sbin /mnt/two; echo COMPARED $?
+umount /mnt; e2fsck -fn /dev/remote/data; echo FSCK $?
+lvm vgchange -an remote && echo HOLDERS $(ls -A /sys/block/nbd0/holders /sys/block/nbd1/holders | grep -v :)
+lvm vgremove -y remote && lvm pvremove /dev/nsu/unit_1 /dev/nsu/unit_2
+"""
+MD = """
+md=/sys/block/md0/md
+settle() { until [ "$(cat $md/sync_action) $(cat $md/degraded)" = "idle $1" ]; do sleep 0.05; done; }
+mdadm --create /dev/md0 --run --level=1 --raid-devices=2 --bitmap=internal --size=16M /dev/nsu/unit_1 /dev/nsu/unit_2
+mkfs.ext4 -qF /dev/md0 && mount /dev/md0 /mnt && cp -r /sbin /mnt/one; settle 0
+echo MIRROR of $(ls /sys/block/md0/slaves)
+mdadm /dev/md0 --fail /dev/nsu/unit_2
+until mdadm /dev/md0 --remove /dev/nsu/unit_2; do sleep 0.05; done
+cp -r /sbin /mnt/two; sync
+mdadm /dev/md0 --add /dev/nsu/unit_2; settle 0
+umount /mnt; echo check > $md/sync_action; settle 0; echo MISMATCHES $(cat $md/mismatch_cnt)
+mdadm /dev/md0 --fail /dev/nsu/unit_1; mount /dev/md0 /mnt  # so that all is read from the disk that had been away
+diff -r /sbin /mnt/one && diff -r /sbin /mnt/two; echo COMPARED $?
+umount /mnt; e2fsck -fn /dev/md0; echo FSCK $?
+mdadm --stop /dev/md0
+complaints
+kill $nsu; wait $nsu; echo DETACHED $(cat /sys/block/nbd[01]/size) $(ls -A /dev/nsu)
+"""
+
+
 @pytest.fixture(scope="module")
 def kernel() -> Kernel:
     return debian_kernel()
 
 
-@pytest.fixture(scope="module")
-def nsu_machine(kernel: Kernel) -> Initramfs:
-    """Our source, Python, and what makes and checks file systems, volumes and mirrors."""
-    initramfs = Initramfs(kernel, "nbd", "virtio_blk", "virtio_pci", "dm-mod", "raid1")
-    for program in ("mkfs.ext4", "e2fsck", "resize2fs", "lvm", "mdadm"):
+def nsu_machine(kernel: Kernel, *ranges: tuple[int, int], modules: tuple[str, ...] = ()) -> Initramfs:
+    """Give a machine with our source, Python, what makes and checks a file system, and an nsu.conf of these disks."""
+    initramfs = Initramfs(kernel, "nbd", "virtio_blk", "virtio_pci", *modules)
+    for program in ("mkfs.ext4", "e2fsck", "resize2fs"):
         initramfs.add_program(program)
-    initramfs.add_python("nsu.cli", "nsu.attach", "nsu.supervisor", "nsu.roles", "tests.system.guest.programs.tree")
+    programs = "tests.system.guest.programs"
+    initramfs.add_python("nsu.cli", "nsu.supervisor", "nsu.roles", f"{programs}.tree", f"{programs}.ask")
     initramfs.add_source("nsu/__main__.py")
-    initramfs.add_text("/etc/lvm/lvm.conf", LVM_CONF)
-    initramfs.add_text("/files", "\n".join(map(name_of, range(FILES_AFTER))))
-    initramfs.add_text("/nsu.conf", conf((0, DISK_BLOCKS - 1)))
+    initramfs.add_text("/nsu.conf", conf(*ranges))
     return initramfs
 
 
@@ -169,32 +173,41 @@ def drive(tmp_path: Path) -> Iterator[str]:
     image.unlink()
 
 
-def test_what_was_fsynced_survives_a_power_cut_and_killed_processes(
-    kernel: Kernel, nsu_machine: Initramfs, drive: str, tmp_path: Path
-) -> None:
-    synced = cut_while_writing(kernel, nsu_machine, drive, tmp_path)
-    nsu_machine.add_text("/synced", "\n".join(synced))
-    nsu_machine.add_script(SECOND_BOOT)
-    with Guest(kernel, nsu_machine.write(tmp_path / "second.cpio"), drives=[drive]) as guest:
+@needs("mkfs.ext4")
+def test_what_was_fsynced_survives_a_power_cut_and_killed_processes(kernel: Kernel, drive: str, tmp_path: Path) -> None:
+    machine = nsu_machine(kernel, (0, DISK_BLOCKS - 1))
+    synced = cut_while_writing(kernel, machine, drive, tmp_path)
+    machine.add_text("/synced", "\n".join(synced))
+    machine.add_text("/files", "\n".join(map(name_of, range(FILES_AFTER))))
+    machine.add_script(SECOND_BOOT)
+    with Guest(kernel, machine.write(tmp_path / "second.cpio"), drives=[drive]) as guest:
         guest.wait_line("ATTACHED")
         assert guest.wait_line("CHECKED") == f"{len(synced)} files, bad: none"
         assert guest.next_line() == "KERNEL LOG ENDS", "the kernel complained"
         # The process of the disk was killed below a file system that was being written to; its successor went on.
         assert guest.wait_line("WRITTEN") == "0"
         assert guest.wait_line("CHECKED") == f"{FILES_AFTER} files, bad: none"
-        guest.wait_line("GROWN")
+        assert guest.wait_line("GROWN") == "0"
         # nsu was stopped and started below a mounted file system: the device stayed, and what was asked waited.
         assert guest.wait_line("STOPPED") == "0"
         guest.wait_line("WAITED")
+        # The disk was taken from under the file system, and came back as another device, clean of what was not written.
+        seconds, killed, users = guest.wait_line("FORCED").split(maxsplit=2)
+        print(f"from asking for a forced detach to the answer, emulated: {seconds} s")
+        assert (float(seconds) < 5.0, killed, users) == (True, "False", "mounted at /mnt")
+        assert guest.wait_line("READ") == "1"
+        print(f"from asking for the disk to a usable /dev/nbd1, emulated: {guest.wait_line('AGAIN')} s")
+        assert guest.wait_line("ANOTHER") == "/dev/nbd1"
+        guest.wait_line("after")
         assert guest.wait_line("FSCK") == "0"
-        assert guest.wait_line("DETACHED") == "0", "the device is still attached, or its link still there"
+        assert guest.wait_line("DETACHED") == "0 0", "a device is still attached, or its link still there"
         guest.wait_end()
 
 
-def cut_while_writing(kernel: Kernel, nsu_machine: Initramfs, drive: str, tmp_path: Path) -> list[str]:
+def cut_while_writing(kernel: Kernel, machine: Initramfs, drive: str, tmp_path: Path) -> list[str]:
     """Make a file system, write to it, cut the power in the middle; the files whose fsync had returned."""
-    nsu_machine.add_script(FIRST_BOOT)
-    with Guest(kernel, nsu_machine.write(tmp_path / "first.cpio"), drives=[drive]) as guest:
+    machine.add_script(FIRST_BOOT)
+    with Guest(kernel, machine.write(tmp_path / "first.cpio"), drives=[drive]) as guest:
         asked_s, attached_s = map(float, guest.wait_line("ATTACHED").split())
         print(f"from `nsu run` to a usable /dev/nbd0, emulated: {attached_s - asked_s:.1f} s")
         assert guest.wait_line("QUEUE") == "write back, fua 1, 4 sockets"
@@ -202,13 +215,31 @@ def cut_while_writing(kernel: Kernel, nsu_machine: Initramfs, drive: str, tmp_pa
         return [guest.wait_line("SYNCED") for _ in range(SYNCED_BEFORE_THE_CUT)]
 
 
-def test_lvm_and_md_take_our_disks(kernel: Kernel, nsu_machine: Initramfs, drive: str, tmp_path: Path) -> None:
-    nsu_machine.add_text("/nsu.conf", conf((0, MEMBER_BLOCKS - 1), (MEMBER_BLOCKS, 2 * MEMBER_BLOCKS - 1)))
-    nsu_machine.add_script(f"{ATTACH}{LVM}{MD}")
-    with Guest(kernel, nsu_machine.write(tmp_path / "third.cpio"), drives=[drive]) as guest:
-        while (l := guest.next_line()) != "GUEST ENDS":
-            print(f"{__import__('time').monotonic() - guest.began_s:.1f}", l)
-        guest.wait_off()
+@needs("lvm")
+@needs("mdadm")
+@needs("mkfs.ext4")
+def test_a_volume_group_and_a_mirror_over_two_disks(kernel: Kernel, drive: str, tmp_path: Path) -> None:
+    ranges = (0, MEMBER_BLOCKS - 1), (MEMBER_BLOCKS, 2 * MEMBER_BLOCKS - 1)
+    machine = nsu_machine(kernel, *ranges, modules=("dm-mod", "raid1"))
+    machine.add_program("lvm")
+    machine.add_program("mdadm")
+    machine.add_text("/etc/lvm/lvm.conf", LVM_CONF)
+    machine.add_script(f"{LVM}{MD}")
+    with Guest(kernel, machine.write(tmp_path / "third.cpio"), drives=[drive]) as guest:
+        guest.wait_line("ATTACHED")
+        assert guest.wait_line("VOLUME") == f"{VOLUME_MIB} MiB on nbd0 nbd1"
+        assert guest.wait_line("VOLUME") == f"{VOLUME_MIB + GROWTH_MIB} MiB on nbd0 nbd1"
+        assert guest.wait_line("COMPARED") == "0"
+        assert guest.wait_line("FSCK") == "0"
+        assert guest.wait_line("HOLDERS") == ""
+        assert guest.wait_line("MIRROR") == "of nbd0 nbd1"
+        assert guest.wait_line("MISMATCHES") == "0"
+        assert guest.wait_line("COMPARED") == "0"
+        assert guest.wait_line("FSCK") == "0"
+        guest.wait_line("mdadm: stopped")
+        assert guest.next_line() == "KERNEL LOG ENDS", "the kernel complained"
+        assert guest.wait_line("DETACHED") == "0 0", "a device is still attached, or its link still there"
+        guest.wait_end()
 
 
 # -- a machine whose root is a partition -----------------------------------------------------------------------------

@@ -9,7 +9,14 @@ from uuid import UUID
 import pytest
 
 from serverside.partitions.zero_file import ZeroImage
-from serverside.partitions.zero_live import BOOT_BYTES, NO_BOOT, make_memory, surviving_memory, this_boot
+from serverside.partitions.zero_live import (
+    BOOT_BYTES,
+    NO_BOOT,
+    forget_memories,
+    make_memory,
+    surviving_memory,
+    this_boot,
+)
 
 IMAGE = ZeroImage(UUID(int=7), 4096, 1 << 20, 1, b"\x01\x02")
 SIZE_BYTES = 5000
@@ -61,6 +68,17 @@ def test_nobody_else_is_believed(tmp_path: Path, image: ZeroImage, boot: bytes, 
     make_memory(path, IMAGE, BOOT, SIZE_BYTES)
     assert surviving_memory(path, IMAGE, BOOT, SIZE_BYTES) == bytes(SIZE_BYTES)
     assert surviving_memory(path, image, boot, size_bytes) is None
+
+
+def test_what_was_forgotten_is_believed_by_none_and_goes_on_for_its_users(tmp_path: Path) -> None:
+    memory = make_memory(tmp_path / "a.live", IMAGE, BOOT, SIZE_BYTES)
+    (tmp_path / "a.map").touch()
+    forget_memories(tmp_path)
+    forget_memories(tmp_path)
+    memory[0] = 1
+    assert bytes(memory[:1]) == b"\x01"
+    assert surviving_memory(tmp_path / "a.live", IMAGE, BOOT, SIZE_BYTES) is None
+    assert [path.name for path in tmp_path.iterdir()] == ["a.map"]
 
 
 def test_what_was_made_for_no_boot_is_believed_by_none(tmp_path: Path) -> None:

@@ -29,8 +29,10 @@ from hostside.wiring import Wiring
 from ipc.child import Child, Life, fork_child
 from ipc.control import ControlServer
 from ipc.counters import CounterTable
+from ipc.interfaces import addresses_up
 from ipc.loop import Loop
 from ipc.watch import Doing, doing_of
+from serverside.address_watch import is_here
 from serverside.drives.base import DriveError
 from serverside.drives.fallocate import fallocate
 from serverside.drives.file import FileDrive
@@ -95,7 +97,13 @@ class SimPath(PurePosixPath):
         """Folders are there when they are needed."""
 
     def unlink(self, missing_ok: bool = False) -> None:
-        system_here().disks_here().files.pop(str(self), None)
+        disks = system_here().disks_here()
+        disks.files.pop(str(self), None)
+        disks.memories.pop(str(self), None)
+
+    def glob(self, pattern: str) -> "list[SimPath]":
+        disks = system_here().disks_here()
+        return [SimPath(name) for name in (*disks.files, *disks.memories) if SimPath(name).match(str(self / pattern))]
 
     def read_bytes(self) -> bytes:
         try:
@@ -245,7 +253,8 @@ NAMES: list[tuple[Any, Any]] = [
     (fork_child, sim_fork_child), (Loop, sim_loop), (ControlServer, NoControl), (open_frontend, sim_open_frontend),
     (open_drive, sim_open_drive), (fallocate, sim_fallocate), (write_atomically, write_text),
     (Identity, sim_identity), (real_run_disk, sim_run_disk), (doing_of, sim_doing_of), (make_memory, sim_make_memory),
-    (surviving_memory, sim_surviving_memory), (this_boot, sim_this_boot),
+    (surviving_memory, sim_surviving_memory), (this_boot, sim_this_boot), (addresses_up, frozenset),
+    (is_here, lambda address: True),
 ]  # fmt: skip
 
 
@@ -262,7 +271,7 @@ def _places() -> Iterator[tuple[Any, str, Any]]:
 
 
 def _is_called_at_home(value: object) -> bool:
-    return value is write_atomically or value is doing_of
+    return value in (write_atomically, doing_of, addresses_up, is_here)
 
 
 PLACES = list(_places())

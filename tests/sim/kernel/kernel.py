@@ -95,6 +95,7 @@ class Process(Watcher):
         """In the middle of a drive's work, which nothing interrupts."""
         self.is_stopped = False
         """SIGSTOP."""
+        self.is_orphan = False
         self.wake_is_kept = False
         self.turn = 0
         """Counts the waits, so that a wake-up that comes late wakes nobody."""
@@ -214,7 +215,7 @@ class Kernel:
             pass
         except BaseException as error:  # noqa: BLE001 the outermost line of a process
             code = 1
-            if process.parent is None or process.parent.is_alive:  # what an orphan meets matters to nobody
+            if not process.is_orphan:  # what an orphan meets matters to nobody
                 self.failure = self.failure or error
         if process.status is None and not process.is_killed:
             self._bury(process, code)
@@ -246,7 +247,7 @@ class Kernel:
             process.close(number)
         for child in list(process.children.values()):
             self.kill(child, SIGKILL)
-            child.parent = None
+            child.parent, child.is_orphan = None, True
         parent = process.parent
         if parent is None or not parent.is_alive:
             process.machine.processes.pop(process.pid, None)
@@ -287,6 +288,7 @@ class Kernel:
         if process.status is not None:
             return
         if number == SIGKILL:
+            self.go_on(process)
             self.later(self.chance.choice((0, 1e-5, 1e-4, 1e-3, 5e-3)), lambda: self._death_comes(process))
             return
         process.signals.append(number)
@@ -338,7 +340,7 @@ class Kernel:
         return process
 
     def sleep(self, seconds: float, *, held: bool = False) -> None:
-        """Let the current process wait so long. `held`: nothing interrupts it, and death waits till the call is over."""
+        """Let the current process wait so long. `held`: nothing interrupts it; death waits till the call is over."""
         process = self.current
         assert process is not None
         until_ns = self.now_ns + int(seconds * SECOND)
@@ -388,4 +390,3 @@ class Kernel:
         assert process.greenlet is not None
         process.greenlet.switch()
         self.current = None
-
