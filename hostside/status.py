@@ -144,7 +144,7 @@ def no_path_timers(host: "HostProcess") -> list[dict[str, Any]]:
     ]
 
 
-TIMERS = [
+TIMERS: list[dict[str, Any]] = [
     *in_force(
         FOUND_WITHIN_S="a path is given up within",
         PING_EVERY_S="ping, of an idle path and of the session",

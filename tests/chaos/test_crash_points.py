@@ -236,6 +236,7 @@ def test_a_flush_that_does_nothing_is_found(ext4_log: Recorded, tmp_path: Path) 
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(0)
 @pytest.mark.parametrize("kind", [EXT4, XFS], ids=lambda kind: kind.name)
 def test_every_crash_point(kind: Kind, tmp_path: Path) -> None:
     for seed in range(kind.seeds):

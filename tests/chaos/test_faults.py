@@ -310,16 +310,17 @@ def sweep(bench: Bench, row: Row, times_max: int) -> int:
 TIMES_MAX = 2
 """In a short run; `make soak` goes on until no fault fires."""
 TIMES_MAX_EVER = 1000
-fired: dict[Row, int] = {}
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.role}-{row.call}-{errorcode.get(row.fault, row.fault)}")
 def test_each_fault_costs_no_more_than_it_must(bench: Bench, row: Row) -> None:
-    fired[row] = sweep(bench, row, TIMES_MAX)
-    assert fired[row], "this call is never made: the table is out of date"
+    points = sweep(bench, row, TIMES_MAX)
+    assert points, "this call is never made: the table is out of date"
+    print(f"{points} fault points")
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(0)
 def test_every_call_of_the_data_path_fails_once(bench: Bench) -> None:
     points = {row: sweep(bench, row, TIMES_MAX_EVER) for row in ROWS}
     assert all(points.values()), points

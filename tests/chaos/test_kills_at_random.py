@@ -72,5 +72,6 @@ def test_whoever_is_killed_nothing_is_lost() -> None:
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(0)
 def test_two_hundred_kills_lose_nothing() -> None:
     print(kill_and_verify(200, seed=time.time_ns()))

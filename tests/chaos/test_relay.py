@@ -129,6 +129,7 @@ def test_under_all_harms_together_there_is_never_wrong_data(worlds: dict[bool, R
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(0)
 def test_ten_minutes_of_harm() -> None:
     for seed in range(10):
         with spawn_relayed(blocks=BLOCKS, seed=seed, lines=["PAYLOAD_CRC = yes"]) as relayed:

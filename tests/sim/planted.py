@@ -22,7 +22,7 @@ from serverside.arrays.base import Array
 from serverside.burials import Burials
 from serverside.drives.base import Drive
 from serverside.drives.health import DriveHealth
-from serverside.partitions.zero_file import ZeroImage
+from serverside.partitions.zero_file import ZeroFile, ZeroImage
 from serverside.partitions.zero_map import ZeroMap
 from serverside.sessions import Srw
 from serverside.srw import ServerReaderWriter
@@ -161,6 +161,11 @@ def zero_map_gone_with_its_processes(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(serverside.partitions.zero_map, "surviving_bits", lambda file, image, boot: image.bits)
 
 
+def map_believed_before_it_is_synced(patch: pytest.MonkeyPatch) -> None:
+    """A killed driver has left a map in the page cache alone: also seen in the product, and mended there."""
+    patch.setattr(ZeroFile, "_settle", lambda self: None)
+
+
 def failed_sync_forgotten(patch: pytest.MonkeyPatch) -> None:
     """The next sync says "good" about data that is lost."""
     patch.setattr(DriveHealth, "fail", lambda self, index, errno: None)
@@ -234,6 +239,7 @@ PLANTS: tuple[Plant, ...] = (
     zero_map_before_the_drive,
     chunk_ours_before_it_is_zeroed,
     zero_map_gone_with_its_processes,
+    map_believed_before_it_is_synced,
     failed_sync_forgotten,
     fua_forgotten,
     predecessors_commands_done,
