@@ -380,7 +380,10 @@ class ServerLink:
         elif not may_hold:
             self.paths.move(path, PathEvent.FENCED, self.loop.now())
         else:
-            self.client.lose(f"path {path.number} was lost ({path.reason}); 0x01 can only be fenced by a new session")
+            # Where another address failed, this one is no worse for it, and may be the only one that works.
+            stays = path.port is not None and path.port.address != self.client.address
+            sentence = f"path {path.number} was lost ({path.reason}); 0x01 can only be fenced by a new session"
+            self.client.lose(sentence, stays=stays)
 
     def tell_paths(self) -> None:
         """Say when the last path has gone, and when there is one again."""

@@ -5,6 +5,7 @@ on its path: its queues stay when it is replaced, and who waits for one that die
 """
 
 import hashlib
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from serverside.driver.channel import DriverChannel, SeatDoor, Waiting
 from serverside.driver.driver import ServerDriver
 from serverside.driver.process import run_driver
 from serverside.drives.base import Drive, DriveError
+from serverside.drives.failed_notes import FailedNotes
 from serverside.drives.health import DriveHealth
 from serverside.drives.open import open_drive
 from serverside.errors import SettingsError
@@ -67,10 +69,9 @@ class Storage:
         self.seats = seats
         self.identity = Identity(settings.state_dir)
         self.folder = settings.state_dir / "zero"
-        # What was written and not yet synced may be lost with a failed drive, and zeroing with it.
-        self.health = DriveHealth(
-            sum(len(array.drives) for array in settings.arrays), on_fail=lambda: forget_memories(self.folder)
-        )
+        self.failed_notes = FailedNotes(settings.state_dir / "failed")
+        self.drive_names = [str(drive.path) for array in settings.arrays for drive in array.drives]
+        self.health = DriveHealth(len(self.drive_names), on_fail=self.note_failed)
         self.arrays = self.open_arrays(settings.arrays)
         self.table: PartitionTable = build(settings.hosts, self.arrays, self.identity, self.folder)
         self.settings = settings
@@ -85,9 +86,29 @@ class Storage:
             drives = []
             for drive in settings.drives:
                 drives.append(open_patiently(drive, self.health, index))
+                self.recall_failed(drives[-1])
                 index += 1
             arrays[settings.name] = open_array(settings, drives)
         return arrays
+
+    def note_failed(self, index: int, errno: int) -> None:
+        """A drive is being marked as failed, in whatever process: what must outlive the mark."""
+        forget_memories(self.folder)  # what was written and not yet synced may be lost, and zeroing with it
+        try:
+            self.failed_notes.put(self.drive_names[index], errno)
+        except OSError as error:
+            say(f"nsu: server: that drive {self.drive_names[index]} failed can't be noted: {error.strerror}")
+
+    def recall_failed(self, drive: Drive) -> None:
+        """Mark a drive that has failed in a former run."""
+        errno = self.failed_notes.errno(str(drive.path))
+        if errno:
+            self.health.recall(drive.index, errno)
+            note = self.failed_notes.path_of(str(drive.path))
+            say(
+                f"nsu: server: drive {drive.name} failed in a former run ({os.strerror(errno)}) and is not used; "
+                f"when it is good again, or another, remove {note} and start nsu again"
+            )
 
     # -- what SRWs need ------------------------------------------------------------------------------------------
 
@@ -241,6 +262,7 @@ class Storage:
                         "name": drive.name,
                         "size_bytes": drive.size_bytes,
                         "state": "failed" if self.health.errno(drive.index) else "good",
+                        "note": self.note_of(drive),
                     }
                     for drive in self.arrays[name].drives
                 ],
@@ -248,6 +270,10 @@ class Storage:
             for settings in self.settings.arrays
             for name in [settings.name]
         ]
+
+    def note_of(self, drive: Drive) -> str | None:
+        """Give the file to remove when a failed drive has been seen to."""
+        return str(self.failed_notes.path_of(str(drive.path))) if self.health.errno(drive.index) else None
 
     def describe_hosts(self) -> list[dict[str, Any]]:
         return [

@@ -24,6 +24,7 @@ lvm2        lvm               volume groups over two disks, in that machine
 mdadm       mdadm             mirrors over two disks, in that machine
 busybox-static  busybox       all that machine has beside our source
 systemd     systemd-analyze   reads the unit in etc/
+iproute2    ip|ss             networks between namespaces, which the tests cut and mend (root)
 '
 
 rows() {

@@ -19,10 +19,10 @@ ERRNO_MAX = 255
 class DriveHealth:
     """The failed marks of `drives` drives, by index from 0. Make it before the first fork.
 
-    `on_fail` is called by whoever marks a drive, in that process, before anybody can see the mark.
+    `on_fail(index, errno)` is called by whoever marks a drive, in that process, before anybody can see the mark.
     """
 
-    def __init__(self, drives: int, on_fail: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, drives: int, on_fail: Callable[[int, int], None] = lambda index, errno: None) -> None:
         assert drives >= 0
         self.drives = drives
         self.on_fail = on_fail
@@ -34,8 +34,12 @@ class DriveHealth:
         assert 0 <= index < self.drives
         assert 0 < errno <= ERRNO_MAX
         if not self.cells[index]:
-            self.on_fail()
+            self.on_fail(index, errno)
             self.cells[index] = errno
+
+    def recall(self, index: int, errno: int) -> None:
+        """Mark a drive that has failed in a former run, before anybody uses it."""
+        self.cells[index] = errno
 
     def errno(self, index: int) -> int:
         """Give the errno that ended this drive, or 0 while it is healthy."""

@@ -248,6 +248,19 @@ def test_addresses_are_tried_in_turn(rig: Rig) -> None:
     assert [sentence for sentence in rig.lost if f"127.0.0.2:{nsu.port}: Connection refused" in sentence]
 
 
+def test_an_address_that_is_not_at_fault_is_tried_again_first(rig: Rig) -> None:
+    """A path over another network was lost: the next session is not to begin with a try there."""
+    nsu = rig.nsu(2)
+    client = rig.connect(nsu.port, addresses=("127.0.0.1", "127.0.0.2"))
+    rig.until(rig.grants)
+    client.lose("one of its paths was lost", stays=True)
+    rig.until(lambda: rig.grants() == 2)
+    assert len(rig.lost) == 1
+    nsu.hang_up()
+    rig.until(lambda: rig.grants() == 3)
+    assert [sentence for sentence in rig.lost if f"127.0.0.2:{nsu.port}: Connection refused" in sentence]
+
+
 def test_a_server_that_says_nothing_is_given_up(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hostside.config_client, "HANDSHAKE_TIMEOUT_S", 0.05)
     nsu = rig.nsu(2, mute=True)

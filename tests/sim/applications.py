@@ -22,7 +22,7 @@ class Plan:
         self.left = count
         """Requests still to be made."""
         self.depth = kernel.chance.choice((1, 4, 8))
-        self.hot_blocks = kernel.chance.choice((4, 8, 24, 96))
+        self.hot_blocks = kernel.chance.choice((4, 8, 8, 24, 96))
         self.pause_s = kernel.chance.choice((0.0005, 0.003, 0.02, 0.1))
         self.frontend: Frontend | None = None
         self.blocks: Blocks | None = None

@@ -48,7 +48,7 @@ class LifeOfBoth:
             Blocks(region, 96, lambda block, region=region: self.nsu.durable(region, block))  # type: ignore[misc]
             for region in (0, 1)
         ]
-        self.plan = Plan(self.kernel, chance.choice((20, 40, 60)))
+        self.plan = Plan(self.kernel, chance.choice((15, 30, 45)))
         self.host = HostBox(self.system, secret, self.blocks_of, self.plan)
         self.plan.errors_are_fine = self.may_fail or self.may_change or self.host.fail_after_s is not None
         wire(self.net, self.nsu.machine, self.host.machine)
@@ -146,7 +146,7 @@ class LifeOfBoth:
             self.nsu.disks.lose_power()
             for blocks in self.units:
                 blocks.power_failed()
-        self.kernel.later(self.kernel.chance.choice((0.5, 3.0, 20.0)), lambda: self.power_on(box))
+        self.kernel.later(self.kernel.chance.choice((0.3, 1.0, 6.0)), lambda: self.power_on(box))
 
     def power_on(self, box: Box) -> None:
         if box.machine.is_up:

@@ -22,8 +22,8 @@ class Luck:
         self.struck: Counter[str] = Counter()
         kinds = self.kinds().keys() - {"write error", "sync error", "no space", "unit changed"}
         self.kinds_here = self.chance.sample(sorted(kinds), self.chance.choice((2, 3, 5, 8))) + self.special()
-        if self.chance.random() < 0.3:
-            self.kinds_here += ["ambush", "ambush at the drive"]
+        if self.chance.random() < 0.4:
+            self.kinds_here = [*self.kinds_here[:2], "ambush", "ambush", "ambush at the drive"]
         self.mean_s = life.plan.pause_s * self.chance.choice((2, 5, 10))
         self.left = self.chance.choice((2, 5, 10, 15))
         self.doomed = self.chance.choice((0.0, 0.0, 0.2, 0.5)) if "doom" in self.kinds_here else 0.0
@@ -126,7 +126,7 @@ class Luck:
             return False
         line, pause_s = sockets[0].out, self.life.plan.pause_s
         assert line is not None
-        late_s = pause_s * self.chance.choice((5, 10, 20))
+        late_s = pause_s * self.chance.choice((10, 20))
         if self.chance.random() < 0.7:
             self.life.net.stall(line)
             self.kernel.later(late_s, lambda: self.life.net.arrive_now(line))

@@ -110,11 +110,11 @@ class NsuBox(Box):
         )
 
     def main(self, life: Life) -> int:
-        self.server = Server(life, self.settings(), self.reload)
         try:
+            self.server = Server(life, self.settings(), self.reload)
             return self.server.run()
         except DriveError:
-            return Exit.FAILED  # at the end, when a failed drive can't be synced: said, and nothing is promised
+            return Exit.FAILED  # the drive is held too long, or can't be synced at the end: said, and tried again
 
     @property
     def has_failed_drive(self) -> bool:

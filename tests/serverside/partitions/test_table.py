@@ -1,6 +1,5 @@
 """Proved: units become partitions in their order, and a change disturbs only what it changes."""
 
-import os
 from pathlib import Path
 
 import pytest

@@ -95,6 +95,8 @@ class Process(Watcher):
         """In the middle of a drive's work, which nothing interrupts."""
         self.is_stopped = False
         """SIGSTOP."""
+        self.is_doomed = False
+        """SIGKILL was sent."""
         self.is_orphan = False
         self.wake_is_kept = False
         self.turn = 0
@@ -288,6 +290,7 @@ class Kernel:
         if process.status is not None:
             return
         if number == SIGKILL:
+            process.is_doomed = True
             self.go_on(process)
             self.later(self.chance.choice((0, 1e-5, 1e-4, 1e-3, 5e-3)), lambda: self._death_comes(process))
             return
@@ -302,8 +305,8 @@ class Kernel:
             self.die(process)
 
     def stop(self, process: Process) -> None:
-        """SIGSTOP."""
-        process.is_stopped = True
+        """SIGSTOP; too late for one that is to die."""
+        process.is_stopped = not process.is_doomed
 
     def go_on(self, process: Process) -> None:
         """SIGCONT."""
