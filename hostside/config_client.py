@@ -96,7 +96,6 @@ class ConfigClient:
         """Appendix D (1): connect to the NSU's configuration port, from a privileged port where we may."""
         if not self.stays:
             self.address = next(self.addresses)
-        self.stays = False
         try:
             family = socket.getaddrinfo(self.address, self.entry.config_port, type=socket.SOCK_STREAM)[0][0]
             self.sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)

@@ -50,8 +50,8 @@ class _Suspect:
 class Watch:
     """Looks at the children of this process; to be asked every `look_every_s`. Each useless one is told of once.
 
-    `missed_s`: silence in which a beat was surely missed; longer than children are apart in their beats. `doing` asks the
-    kernel, or answers for it.
+    `missed_s`: silence in which a beat was surely missed; longer than children are apart in their beats. `doing` asks
+    the kernel, or answers for it.
     """
 
     def __init__(

@@ -445,7 +445,7 @@ def test_who_is_evicted_says_by_whom_and_rests_longer_each_time(rig: Rig, monkey
 
 def test_a_steady_session_ends_the_fight(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hostside.config_client, "EVICTED_FIRST_S", 0.01)
-    monkeypatch.setattr(hostside.config_client, "STEADY_SESSION_S", 0.05)
+    monkeypatch.setattr(hostside.config_client, "STEADY_SESSION_S", 0.3)
     nsu = rig.nsu(2)
     client = rig.connect(nsu.port)
     rig.until(rig.grants)

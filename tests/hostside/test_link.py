@@ -289,6 +289,19 @@ def test_a_fork_that_fails_costs_a_rest_and_nothing_else(world: LinkWorld) -> No
     world.settle()
 
 
+@pytest.mark.parametrize(("at_fault", "stays"), [("127.0.0.1", False), ("127.0.0.2", True)])
+def test_v1_begins_its_new_session_where_no_path_was_lost(at_fault: str, stays: bool) -> None:
+    world = LinkWorld(1)
+    world.settle()
+    world.pass_time(2.0)
+    world.line.address = "127.0.0.1"
+    (path, *_) = [path for path in world.link.paths.paths if path.port and path.port.address == at_fault]
+    world.agent_dies((path.number, path.incarnation))
+    assert not world.has_session
+    assert world.line.stays is stays
+    world.close()
+
+
 def test_a_dead_disks_paths_are_buried_by_a_new_session(world: LinkWorld) -> None:
     before = set(world.agents)
     world.disk_dies(world.disks[0])

@@ -253,5 +253,5 @@ class Luck:
         for file in self.life.nsu.files:
             file.is_slow, file.hangs_s = False, 0.0
             file.trouble.writes_till = file.trouble.sync_till = file.trouble.read_till = -1
-        if self.life.nsu.has_failed_drive:
-            self.kill("nsu: server")  # a failed drive stays failed; the administrator has seen to it
+        if self.life.nsu.see_to_drives():
+            self.kill("nsu: server")  # a failed drive stays failed until somebody has seen to it, and started anew

@@ -121,6 +121,13 @@ class NsuBox(Box):
         storage = getattr(self.server, "storage", None)
         return storage is not None and any(storage.health.errno(number) for number in range(self.drives))
 
+    def see_to_drives(self) -> bool:
+        """Take away the notes of failed drives, as people do; give whether there was anything to see to."""
+        notes = [name for name in self.disks.texts if name.startswith("/state/failed/")]
+        for name in notes:
+            del self.disks.texts[name]
+        return bool(notes) or self.has_failed_drive
+
     def reload(self) -> ServerSettings | None:
         fresh, self.fresh = self.fresh, None
         return fresh

@@ -12,7 +12,6 @@ import serverside.partitions.zero_map
 from hostside.agent import Agent
 from hostside.driver.driver import HostDriver
 from hostside.driver.flushes import Flushes
-from hostside.driver.ghosts import Ghosts
 from hostside.driver.ranges import RangeLock
 from hostside.driver.request import Request
 from hostside.packets import COMMAND
@@ -22,7 +21,7 @@ from serverside.arrays.base import Array
 from serverside.burials import Burials
 from serverside.drives.base import Drive
 from serverside.drives.health import DriveHealth
-from serverside.partitions.zero_file import ZeroFile, ZeroImage
+from serverside.partitions.zero_file import ZeroImage
 from serverside.partitions.zero_map import ZeroMap
 from serverside.sessions import Srw
 from serverside.srw import ServerReaderWriter
@@ -161,11 +160,6 @@ def zero_map_gone_with_its_processes(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(serverside.partitions.zero_map, "surviving_bits", lambda file, image, boot: image.bits)
 
 
-def map_believed_before_it_is_synced(patch: pytest.MonkeyPatch) -> None:
-    """A killed driver has left a map in the page cache alone: also seen in the product, and mended there."""
-    patch.setattr(ZeroFile, "_settle", lambda self: None)
-
-
 def failed_sync_forgotten(patch: pytest.MonkeyPatch) -> None:
     """The next sync says "good" about data that is lost."""
     patch.setattr(DriveHealth, "fail", lambda self, index, errno: None)
@@ -214,37 +208,36 @@ def version_1_not_written_through(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(ServerReaderWriter, "write", lazy)
 
 
-def given_up_range_free(patch: pytest.MonkeyPatch) -> None:
-    """A write that was reported as failed, and that may still be applied, lets newer ones pass."""
-    patch.setattr(Ghosts, "__contains__", lambda self, request: False)
-    patch.setattr(Ghosts, "add", lambda self, request, holder: None)
-
-
 def next_server_beside_the_former(patch: pytest.MonkeyPatch) -> None:
     """A server starts while SRWs of the one before hold the drives."""
     patch.setattr(OpenFile, "lock", lambda self: True)
 
 
-PLANTS: tuple[Plant, ...] = (
+QUICKLY_FOUND: tuple[Plant, ...] = (
     retry_before_the_fence,
-    retry_while_the_agent_lives,
     done_before_the_last_constituent,
     flush_of_one_drive,
     flush_without_drain,
     grant_before_the_burial,
     fence_before_the_reaping,
-    fence_before_the_drain,
-    generation_not_checked,
     no_range_lock,
     zero_map_before_the_drive,
-    chunk_ours_before_it_is_zeroed,
-    zero_map_gone_with_its_processes,
-    map_believed_before_it_is_synced,
-    failed_sync_forgotten,
     fua_forgotten,
-    predecessors_commands_done,
     written_after_the_answer,
     version_1_not_written_through,
-    given_up_range_free,
+)
+"""Within a hundred lives or so: `make test` looks for them."""
+
+SLOWLY_FOUND: tuple[Plant, ...] = (
+    retry_while_the_agent_lives,
+    fence_before_the_drain,
+    generation_not_checked,
+    chunk_ours_before_it_is_zeroed,
+    zero_map_gone_with_its_processes,
+    failed_sync_forgotten,
+    predecessors_commands_done,
     next_server_beside_the_former,
 )
+"""They need two or three things to go wrong together: `make soak` looks for them."""
+
+PLANTS = QUICKLY_FOUND + SLOWLY_FOUND

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.sim.lives import Sums
-from tests.sim.planted import PLANTS, Plant
+from tests.sim.planted import QUICKLY_FOUND, SLOWLY_FOUND, Plant
 
 REPOSITORY = Path(__file__).parent.parent.parent
 SEEDS = 2000
@@ -17,9 +17,8 @@ SEEDS_SOAKED = 20_000
 SEEDS_TO_FIND_A_BUG = 1000
 
 
-def live(first: int, count: int, *flags: str) -> Sums:
-    """Live that many lives, on every processor that there is."""
-    workers = max(1, min(count, len(os.sched_getaffinity(0))))
+def live(first: int, count: int, *flags: str, workers: int = len(os.sched_getaffinity(0))) -> Sums:
+    """Live that many lives, shared out among programs: one for each processor."""
     running = []
     for worker in range(workers):
         share = len(range(first + worker, first + count, workers))
@@ -76,7 +75,17 @@ def test_the_same_seed_is_the_same_life() -> None:
     assert lines[0] == lines[1]
 
 
-@pytest.mark.parametrize("plant", PLANTS)
-def test_planted_bug_is_found(plant: Plant) -> None:
-    sums = live(0, SEEDS_TO_FIND_A_BUG, "--to-first-failure", "--plant", plant.__name__)
+def assert_found(plant: Plant) -> None:
+    sums = live(0, SEEDS_TO_FIND_A_BUG, "--to-first-failure", "--plant", plant.__name__, workers=1)
     assert sums.failed, f"{SEEDS_TO_FIND_A_BUG} seeds did not show it"
+
+
+@pytest.mark.parametrize("plant", QUICKLY_FOUND)
+def test_planted_bug_is_found(plant: Plant) -> None:
+    assert_found(plant)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("plant", SLOWLY_FOUND)
+def test_planted_bug_that_needs_several_faults_is_found(plant: Plant) -> None:
+    assert_found(plant)

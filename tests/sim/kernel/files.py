@@ -186,6 +186,7 @@ class Disks:
         if cut < len(data) and not process.death_is_due:
             self.work(file, 5000)
             file.write(data[cut:], offset_bytes + cut, durable=durable)
+        kernel.leave()
         return len(data)
 
     def sync(self, file: File) -> None:
@@ -198,6 +199,7 @@ class Disks:
             file.lose()
         else:
             file.make_durable(number)
+        self.kernel.leave()
         if file.unreported(process.pid):
             raise OSError(EIO, "Input/output error")
 

@@ -334,13 +334,19 @@ class Kernel:
         if process.is_killed:
             raise Killed
         process.calls += 1
-        if process.death_is_due or (process.dies_at is not None and process.calls >= process.dies_at):
+        if process.dies_at is not None and process.calls >= process.dies_at:
             self.die(process)
         if self.hesitation and self.chance.random() < self.hesitation:
             self.sleep(self.chance.expovariate(2000))
         if process.signals:
             self.take_signals(process)
         return process
+
+    def leave(self) -> None:
+        """End a call that may have been held: who was killed meanwhile does not come back from it."""
+        assert self.current is not None
+        if self.current.death_is_due:
+            self.die(self.current)
 
     def sleep(self, seconds: float, *, held: bool = False) -> None:
         """Let the current process wait so long. `held`: nothing interrupts it; death waits till the call is over."""

@@ -171,6 +171,15 @@ class Time(StandIn):
     def time(self) -> float:
         return self.kernel.now_s
 
+    def strftime(self, format: str, moment: Any = None) -> str:
+        return real_time.strftime(format, moment or self.localtime())
+
+    def localtime(self, seconds: float | None = None) -> Any:
+        return real_time.gmtime(self.kernel.now_s if seconds is None else seconds)
+
+    def gmtime(self, seconds: float | None = None) -> Any:
+        return self.localtime(seconds)
+
     def sleep(self, seconds: float) -> None:
         self.kernel.enter()
         self.kernel.sleep(seconds)
@@ -472,6 +481,7 @@ class Socket:
             part = data[at : at + len(view)]
             view[: len(part)] = part
             at += len(part)
+        self.kernel.leave()
         return len(data), [], 0, None
 
     def send(self, data: bytes | memoryview) -> int:

@@ -37,4 +37,5 @@ def read_error(device: Path) -> str:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:4], Path(sys.argv[4]))
+    control, server, name, at = sys.argv[1:]
+    main(control, server, name, Path(at))
