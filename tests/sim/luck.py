@@ -21,9 +21,10 @@ class Luck:
         self.chance = life.kernel.chance
         self.struck: Counter[str] = Counter()
         kinds = self.kinds().keys() - {"write error", "sync error", "no space", "unit changed"}
-        self.kinds_here = self.chance.sample(sorted(kinds), self.chance.choice((2, 3, 5, 8))) + self.special()
+        self.kinds_here = self.chance.sample(sorted(kinds), self.chance.choice((2, 3, 5, 8)))
         if self.chance.random() < 0.4:
             self.kinds_here = [*self.kinds_here[:2], "ambush", "ambush", "ambush at the drive"]
+        self.kinds_here += 2 * self.special()
         self.mean_s = life.plan.pause_s * self.chance.choice((2, 5, 10))
         self.left = self.chance.choice((2, 5, 10, 15))
         self.doomed = self.chance.choice((0.0, 0.0, 0.2, 0.5)) if "doom" in self.kinds_here else 0.0

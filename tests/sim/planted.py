@@ -99,16 +99,6 @@ def fence_before_the_reaping(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Burials, "begin", hasty)
 
 
-def fence_before_the_drain(patch: pytest.MonkeyPatch) -> None:
-    """The dead SRW's last command still lies in the driver's queue."""
-
-    def hasty(self: Srws, srw: Srw) -> None:
-        self.drains[srw.seat] = None  # type: ignore[assignment]
-        self.drained(srw)
-
-    patch.setattr(Srws, "drain", hasty)
-
-
 def generation_not_checked(patch: pytest.MonkeyPatch) -> None:
     def blind(op: int, limits: UnitLimits | None, generation: int, lba: int, size_bytes: int) -> Any:
         return check_range(op, limits, limits.generation if limits else generation, lba, size_bytes)
@@ -230,7 +220,6 @@ QUICKLY_FOUND: tuple[Plant, ...] = (
 
 SLOWLY_FOUND: tuple[Plant, ...] = (
     retry_while_the_agent_lives,
-    fence_before_the_drain,
     generation_not_checked,
     chunk_ours_before_it_is_zeroed,
     zero_map_gone_with_its_processes,
