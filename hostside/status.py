@@ -12,6 +12,9 @@ from hostside.settings import DiskSettings
 from ipc.endpoints import endpoint
 from protocol.timers import in_force
 
+SUMS = ("requests", "errors", "read_bytes", "written_bytes")
+"""Of all paths, those too that are not needed now and so not listed."""
+
 if TYPE_CHECKING:
     from hostside.host import HostProcess
 
@@ -44,6 +47,7 @@ def describe_link(link: ServerLink) -> dict[str, Any]:
         "connections_max": link.entry.connections + link.entry.extra_connections,
         "paths_up": link.paths.up_count,
         "paths": [describe_path(link, path) for path in link.paths.in_use()],
+        "totals": {name: link.wiring.counters.total(name) for name in SUMS},
         "networks": [describe_network(network) for network in link.paths.networks],
     }
 

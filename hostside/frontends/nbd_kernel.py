@@ -425,8 +425,7 @@ def detach_dead(identifier: str, at: Path) -> None:
     link = DeviceLink(at)
     kernel = NbdDevices()
     try:
-        attached = kernel.attached(identifier)
-        for index in set(attached) - link.marked(attached):
+        for index in kernel.attached(identifier):
             link.mark(index)
             link.remove(index)
             kernel.disconnect(index)

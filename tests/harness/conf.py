@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ipc.endpoints import endpoint
+
 
 @dataclass
 class Unit:
@@ -95,7 +97,7 @@ def _host(host: Host) -> list[str]:
     lines += [f"  ADDRESS = {address}" for address in host.addresses]
     if host.secret_file is not None:
         lines += [f"  SECRET_FILE = {host.secret_file}"]
-    lines += [f"  DATA_PORT = {address}:{port}({most})" for address, port, most in host.data_ports]
+    lines += [f"  DATA_PORT = {endpoint(address, port)}({most})" for address, port, most in host.data_ports]
     for unit in host.units:
         lines += [f"  UNIT {unit.name}", f"    LBA = {unit.array}({unit.first_lba},{unit.last_lba})"]
         lines += [f"    ACCESS = {unit.access}"]
@@ -138,7 +140,7 @@ def free_ports(count: int, addresses: Sequence[str] = ("127.0.0.1", "127.0.0.2")
 
 
 def _is_free(address: str, port: int) -> bool:
-    with socket.socket() as probe:
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
         try:
             probe.bind((address, port))
         except OSError:

@@ -94,6 +94,12 @@ class Network:
             f"link set {self.device} up",
         )
 
+    def address(self, side: str, family: int) -> str:
+        """Give a machine's address on it, of IP version 4 or 6."""
+        if family == 6:
+            return self.host_address6 if side == HOST else self.server_address6
+        return self.host_address if side == HOST else self.server_address
+
     def pull_cable(self, side: str = HOST) -> None:
         """Pull the cable out of one machine: it loses the carrier and keeps its addresses; the other sees nothing."""
         self.switch.ip(f"link set {self.ports[side]} down")

@@ -114,13 +114,14 @@ def spawn_world(
     host_role: bool = True,
     prepare: Callable[[Machine], None] | None = None,
     show: str = "socket",
+    networks: tuple[str, str] = NETWORKS,
 ) -> Iterator[World]:
     """Run both sides with one host that has `units` (name -> blocks), over two networks, all paths up.
 
     Without `host_role` the server waits for a host that the caller brings. `prepare` is called before the start.
     """
     machine = Machine(folder)
-    config_port, port_a, port_b = free_ports(3)
+    config_port, port_a, port_b = free_ports(3, networks)
     theirs, first = [], 0
     for name, blocks in units.items():
         access = "read-only" if name in read_only else "read-write"
@@ -131,12 +132,12 @@ def spawn_world(
     if prepare is not None:
         prepare(machine)
     secret = write_secret(machine.folder / "host1.key") if version == 2 else None
-    addresses = NETWORKS if version == 1 else ()
-    ports = [("127.0.0.1", port_a, paths), ("127.0.0.2", port_b, paths)]
+    addresses = networks if version == 1 else ()
+    ports = [(networks[0], port_a, paths), (networks[1], port_b, paths)]
     host = Host("host1", theirs, ports, addresses, secret)
-    nsu = Nsu("box1", config_port, {"unit0": (level, files)}, [host], listen=NETWORKS)
+    nsu = Nsu("box1", config_port, {"unit0": (level, files)}, [host], listen=networks)
     disks = [Disk(name, place_of(machine, name, show), show=show) for name in units]
-    server = Server("box1", NETWORKS, config_port, disks, "host1", secret, paths, list(lines))
+    server = Server("box1", networks, config_port, disks, "host1", secret, paths, list(lines))
     with machine:
         machine.start(conf_text("box1", machine.state, nsu, *([server] if host_role else [])))
         if host_role:

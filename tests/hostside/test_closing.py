@@ -6,10 +6,12 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from hostside.balance import CLOSE_MOST_S
+from hostside.growth import GROW_AFTER
 from hostside.link import SIGKILL, SIGTERM
 from hostside.packets import Report
 from ipc.exits import Exit
@@ -142,6 +144,25 @@ def test_a_path_that_is_not_needed_is_told_to_close_and_is_buried_like_any_other
     assert world.told == [closing]
     assert "enough" in world.link.paths.paths[closing[0]].reason
     assert "opened again" not in capsys.readouterr().err
+
+
+def test_while_requests_wait_and_the_network_is_far_one_more_is_opened(world: LinkWorld) -> None:
+    """From what disks and agents count, through the policy, to a path."""
+    link = world.link
+    link.entry = replace(link.entry, extra_connections=1)
+    link.look_at_load()
+    for second in range(1, GROW_AFTER + 1):
+        assert link.paths.wanted == PATHS
+        world.pass_time(1.0)
+        link.wiring.loads.row(1).set("waited_ms", 900 * second)
+        for path in range(PATHS):
+            link.wiring.counters.row(path).set("round_trip_us", 20_000)
+        link.look_at_load()
+    assert link.paths.wanted == PATHS + 1
+    world.answer_all()
+    for life in list(world.agents):
+        world.agent_ready(life)
+    assert link.paths.up_count == PATHS + 1
 
 
 @pytest.mark.parametrize("status", [-9, 10])

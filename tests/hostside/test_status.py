@@ -14,11 +14,12 @@ from hostside.link import ServerLink
 from hostside.settings import DiskSettings, HostRoleSettings, ServerEntry
 from hostside.status import TIMERS, describe_disks, describe_host, describe_link
 from ipc.child import Child
+from ipc.interfaces import Interfaces
 from protocol import events
 from protocol.records import DataPort, UnitFlag, UnitRecord
 from protocol.timers import FOUND_WITHIN_S
 from tests.hostside.agent_rig import make_life, make_wiring
-from tests.hostside.link_world import PORTS, LinkWorld, Puppet
+from tests.hostside.link_world import PATHS, PORTS, LinkWorld, Puppet
 
 
 @pytest.fixture
@@ -103,6 +104,34 @@ def test_fewer_places_than_connections_are_told(host: HostProcess) -> None:
     assert not any("places" in words for words in describe_host(host)["warnings"])
 
 
+def test_networks_are_told_with_what_is_wrong_with_them(host: HostProcess) -> None:
+    link = host.links[0]
+    link.paths.set_ports((*PORTS, DataPort("fd00::1", 10002, 3)), 0.0)
+    link.paths.networks[0].came_up(1.0)
+    link.paths.networks[2].failed(1.0)
+    link.paths.networks[2].trouble = "connecting to [fd00::1]:10002: timed out"
+    assert [(network["at"], network["state"], network["trouble"]) for network in describe_link(link)["networks"]] == [
+        ("127.0.0.1:10002", "works", ""),
+        ("127.0.0.2:10002", "being tried", ""),
+        ("[fd00::1]:10002", "down", "connecting to [fd00::1]:10002: timed out"),
+    ]
+
+
+def test_an_interface_that_comes_up_is_seen_by_the_host_process(host: HostProcess) -> None:
+    up: set[tuple[str, str]] = set()
+    host.interfaces = Interfaces(lambda: frozenset(up))
+    paths = host.links[0].paths
+    paths.set_ports(PORTS, 0.0)
+    network = paths.networks[0]
+    for _ in range(9):
+        network.failed(host.loop.now())
+    host.look_around()
+    assert network.probe_at_s > host.loop.now() + 1
+    up.add(("n0", "10.1.1.1"))
+    host.look_around()
+    assert network.probe_at_s <= host.loop.now()
+
+
 def test_a_link_at_work_tells_its_paths() -> None:
     world = LinkWorld(2)
     world.settle()
@@ -117,4 +146,17 @@ def test_a_link_at_work_tells_its_paths() -> None:
     world.agent_dies(life)
     fallen = describe_link(world.link)["paths"][life[0]]
     assert (fallen["state"], fallen["reason"], fallen["pid"]) == ("fencing", "it fell", None)
+    assert describe_link(world.link)["totals"]["requests"] == 3
+    world.close()
+
+
+def test_places_that_are_not_needed_are_not_shown_and_missing_paths_are() -> None:
+    world = LinkWorld(2)
+    assert len(describe_link(world.link)["paths"]) == PATHS
+    world.settle()
+    assert len(describe_link(world.link)["paths"]) == PATHS
+    world.link.paths.wanted = PATHS - 1
+    world.pass_time(1.0)
+    world.link.tend_paths()
+    assert [path["state"] for path in describe_link(world.link)["paths"]] == ["up", "up", "closing"]
     world.close()

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ipc.tcp import keep_alive, limit_unacknowledged, unanswered_s
+from ipc.tcp import keep_alive, least_round_trip_s, limit_unacknowledged, unanswered_s
 from tests.harness.netns import Networks, needs_networks
 
 PORT = 4000
@@ -112,6 +112,24 @@ print(json.dumps(found), flush=True)
         for process in (self.here, self.there):
             process.kill()
             process.communicate()
+
+
+def test_the_round_trip_is_that_of_the_network_and_not_of_a_program_that_takes_long() -> None:
+    mine, theirs = pair()
+    with mine, theirs:
+        for _ in range(3):
+            mine.send(b"?")
+            time.sleep(0.05)
+            theirs.send(theirs.recv(1))
+            time.sleep(0.01)
+            mine.recv(1)
+        assert 0 < least_round_trip_s(mine) < 0.04
+
+
+def test_what_is_no_tcp_socket_has_no_round_trip() -> None:
+    mine, theirs = socket.socketpair()
+    with mine, theirs:
+        assert least_round_trip_s(mine) == 0.0
 
 
 @pytest.fixture

@@ -177,7 +177,7 @@ def test_it_runs_until_it_is_closed(temporary: Path) -> None:
         assert try_lock(machine.folder) is None
         assert [path["state"] for path in machine.paths()] == ["up"] * PATHS
         agents = machine.titled("nsu: agent demo 127.0.0.1:")
-        assert [words.rpartition("#")[2] for _, words in agents] == ["0", "2", "4", "6"]
+        assert len(agents) == PATHS // 2, "the paths spread over both networks"
         family = machine.family()
     finally:
         machine.close()

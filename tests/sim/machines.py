@@ -1,9 +1,11 @@
 """The two machines of a life, with their settings and their supervisors: an NSU and a host, both wholly real inside."""
 
+import random
 from collections.abc import Callable
 from typing import Any
 
 from hostside.driver.driver import HostDriver
+from hostside.growth import Growth, Load
 from hostside.host import HostProcess
 from hostside.settings import DiskSettings, HostRoleSettings, ServerEntry
 from ipc.child import HEART_NAMES, Life
@@ -191,6 +193,18 @@ class NsuBox(Box):
         return (row * self.drives + drive) * STRIPE_BLOCKS + within
 
 
+class FickleGrowth(Growth):
+    """Wants more paths, or fewer, at any time: so they are opened and closed under load and between accidents."""
+
+    def __init__(self, chance: random.Random) -> None:
+        super().__init__(1, 1)
+        self.chance = chance
+
+    def tick(self, load: Load, up: int, most: int, now_s: float) -> int:
+        del load, up, now_s
+        return self.chance.randint(1, max(1, most))
+
+
 class HostBox(Box):
     """The host machine."""
 
@@ -205,11 +219,16 @@ class HostBox(Box):
         self.entry = ServerEntry(
             "box1", ("10.0.1.1", "10.0.2.1"), 10001, "host1", secret, chance.choice((1, 2, 3, 4)), self.fail_after_s,
             (disk,), payload_crc=chance.random() < 0.2 and secret is not None,
+            extra_connections=chance.choice((0, 2)),
         )  # fmt: skip
+        self.is_fickle = chance.random() < 0.5
         self.host: HostProcess | None = None
 
     def main(self, life: Life) -> int:
         self.host = HostProcess(life, HostRoleSettings("host1", SimPath("/state"), (self.entry,)))  # type: ignore[arg-type]
+        if self.is_fickle:
+            for link in self.host.links:
+                link.growth = FickleGrowth(self.kernel.chance)
         return self.host.run()
 
     def open_frontend(self, *arguments: Any) -> Frontend:

@@ -1,5 +1,6 @@
 """Debian's cloud kernel, unpacked into a cache folder: no installation, no right but that to download."""
 
+import lzma
 import os
 import re
 import shutil
@@ -26,19 +27,39 @@ class Kernel:
         return next((self.folder / "boot").glob("vmlinuz-*"))
 
     def modules(self, *names: str) -> list[Path]:
-        """Give the files of the modules and of all they depend on, in an order in which they can be loaded."""
-        files = {path.stem.replace("-", "_"): path for path in self.folder.glob("lib/modules/*/kernel/**/*.ko")}
+        """Give the files of the modules and of all they depend on, in an order in which they can be loaded.
+
+        What the kernel has built in is left out.
+        """
+        files = {_name(path.name): path for path in self.folder.glob("lib/modules/*/kernel/**/*.ko*")}
+        built_in = {_name(line) for path in self.folder.glob("lib/modules/*/modules.builtin") for line in path.open()}
         found: dict[Path, None] = {}
 
         def add(name: str) -> None:
-            path = files[name.replace("-", "_")]
+            if name in built_in:
+                return
+            path = _unpacked(files[name])
             for needed in _depends(path):
-                add(needed)
+                add(_name(needed))
             found.setdefault(path)
 
         for name in names:
-            add(name)
+            add(_name(name))
         return list(found)
+
+
+def _name(module: str) -> str:
+    """Give the module's name of a path, or of a name as people write it."""
+    return Path(module.strip()).name.partition(".ko")[0].replace("-", "_")
+
+
+def _unpacked(module: Path) -> Path:
+    """Unpack beside itself what newer packages have compressed: busybox can't load it."""
+    if module.suffix != ".xz":
+        return module
+    plain = module.with_suffix("")
+    plain.write_bytes(lzma.decompress(module.read_bytes()))
+    return plain
 
 
 def _depends(module: Path) -> Iterator[str]:
