@@ -15,7 +15,20 @@ from dataclasses import dataclass
 from enum import IntEnum
 from uuid import UUID
 
-from construct import Array, Bytes, Const, Int8ul, Int16ul, Int32ul, Int64ul, PaddedString, Padding, Struct
+from construct import (
+    Array,
+    Bytes,
+    Const,
+    Int8ul,
+    Int16ul,
+    Int32ul,
+    Int64ul,
+    Padded,
+    PaddedString,
+    Padding,
+    Struct,
+    this,
+)
 
 from protocol.crc import crc32c
 
@@ -98,12 +111,10 @@ _LAYOUT = Struct(
     "place" / Int16ul,
     Padding(2),
     "drive" / Bytes(16),
-    "members" / Array(MEMBERS_MAX, _MEMBER),
-    "regions" / Array(REGIONS_MAX, Int64ul),
+    "members" / Padded(MEMBERS_MAX * _MEMBER.sizeof(), Array(this.places, _MEMBER)),
+    "regions" / Padded(REGIONS_MAX * 8, Array(this.regions_count, Int64ul)),
 )
 assert _FRONT.sizeof() == _FRONT_BYTES
-assert _FRONT_BYTES + _LAYOUT.sizeof() <= SUPERBLOCK_BYTES
-_NOBODY = {"drive": bytes(16), "state": 0, "rows_done": 0}
 
 
 def encode(label: Label) -> bytes:
@@ -125,10 +136,11 @@ def encode(label: Label) -> bytes:
             "regions_count": len(block.regions),
             "place": label.place,
             "drive": label.drive.bytes,
-            "members": members + [_NOBODY] * (MEMBERS_MAX - len(members)),
-            "regions": [*block.regions, *[0] * (REGIONS_MAX - len(block.regions))],
+            "members": members,
+            "regions": block.regions,
         }
     )
+    assert len(body) <= SUPERBLOCK_BYTES - _FRONT_BYTES
     body += bytes(SUPERBLOCK_BYTES - _FRONT_BYTES - len(body))
     front: bytes = _FRONT.build({"crc": crc32c(body)})
     copy: bytes = front + body
@@ -141,7 +153,6 @@ def decode(copy: bytes) -> Label | None:
     if not looks_like_one(copy) or _FRONT.parse(copy).crc != crc32c(body):
         return None
     found = _LAYOUT.parse(body)
-    members = found.members[: found.places]
     superblock = Superblock(
         array=UUID(bytes=found.array),
         name=found.name,
@@ -149,10 +160,10 @@ def decode(copy: bytes) -> Label | None:
         stripe_bytes=found.stripe_bytes,
         data_offset_bytes=found.data_offset_bytes,
         data_bytes=found.data_bytes,
-        members=tuple(MemberRecord(UUID(bytes=m.drive), State(m.state), m.rows_done) for m in members),
+        members=tuple(MemberRecord(UUID(bytes=m.drive), State(m.state), m.rows_done) for m in found.members),
         events=found.events,
         journal_tail=found.journal_tail,
-        regions=tuple(found.regions[: found.regions_count]),
+        regions=tuple(found.regions),
         scrub_row=found.scrub_row,
     )
     return Label(superblock, UUID(bytes=found.drive), found.place)
