@@ -69,6 +69,7 @@ class Journal(Guard):
         """Write the records, durably."""
         by_place = _by_place(changes)
         sizes = _sizes(by_place)
+        assert max(sizes.values()) <= self.area_bytes
         if any(self.heads_bytes[place] + size > self.area_bytes for place, size in sizes.items()):
             self.settle()
         places = sum(1 << place for place in by_place)

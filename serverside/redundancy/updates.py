@@ -4,13 +4,16 @@ A byte of the check depends on the bytes at the same place within the other stri
 So an update is a range within the stripes of one group, with the new parts that fall into it. Parts are joined into one
 update when their ranges overlap (parity is then computed once for all of them: neighbouring small writes become a full
 group), or when they continue each other on the same member. They are kept apart when they only lie side by side on
-different members: together they would need more reading than each for itself.
+different members: together they would need more reading than each for itself. No update is longer than a window, so
+that the memory and the journal that it needs are bounded, whatever comes at once.
 """
 
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from serverside.arrays.groups import Layout
+
+WINDOW_BYTES = 256 << 10
 
 Write = tuple[int, memoryview]
 """Offset in the array, and the new bytes."""
@@ -64,14 +67,17 @@ class Update(NamedTuple):
 
 def updates_of(layout: Layout, writes: Iterable[Write]) -> list[Update]:
     """Cut writes, in their order, into updates that don't depend on each other."""
-    parts: dict[int, list[Part]] = {}
+    parts: dict[tuple[int, int], list[Part]] = {}
     for offset_bytes, data in writes:
         at = 0
         for piece in layout.pieces(offset_bytes, len(data)):
-            part = Part(piece.member, piece.within_bytes, data[at : at + piece.length_bytes])
-            parts.setdefault(piece.group, []).append(part)
-            at += piece.length_bytes
-    return [update for group, its in parts.items() for update in _of_group(group, its)]
+            start, end = piece.within_bytes, piece.within_bytes + piece.length_bytes
+            while start < end:
+                window = start // WINDOW_BYTES
+                count = min(end, (window + 1) * WINDOW_BYTES) - start
+                parts.setdefault((piece.group, window), []).append(Part(piece.member, start, data[at : at + count]))
+                start, at = start + count, at + count
+    return [update for (group, _), its in parts.items() for update in _of_group(group, its)]
 
 
 def _of_group(group: int, parts: list[Part]) -> Iterator[Update]:

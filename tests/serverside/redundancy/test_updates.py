@@ -1,11 +1,13 @@
 """Proved: updates hold exactly the bytes of the writes, later ones over earlier, and none shares a range."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serverside.arrays.groups import Layout
 from serverside.arrays.raid5 import Raid5
 from serverside.arrays.raid10 import Raid10
+from serverside.redundancy import updates
 from serverside.redundancy.updates import Write, joined, updates_of
 
 BLOCK = 512
@@ -57,10 +59,23 @@ def test_neighbours_become_one_full_group() -> None:
     assert all(update.covers(member) for member in range(3))
 
 
+def test_an_update_is_bounded_by_its_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(updates, "WINDOW_BYTES", 1024)
+    layout = Raid5(3, 4096, 8192)
+    found = updates_of(layout, [(512, memoryview(bytes(4096)))])
+    assert [(update.start_bytes, update.end_bytes, update.members()) for update in found] == [
+        (0, 512, [1]),
+        (512, 1024, [0]),
+        (1024, 2048, [0]),
+        (2048, 3072, [0]),
+        (3072, 4096, [0]),
+    ]
+
+
 def test_parts_side_by_side_on_two_members_stay_apart() -> None:
     layout = Raid5(3, 1024, 4096)
-    updates = updates_of(layout, [(512, memoryview(bytes(1024)))])
-    assert [(update.start_bytes, update.end_bytes, update.members()) for update in updates] == [
+    found = updates_of(layout, [(512, memoryview(bytes(1024)))])
+    assert [(update.start_bytes, update.end_bytes, update.members()) for update in found] == [
         (0, 512, [1]),
         (512, 1024, [0]),
     ]
