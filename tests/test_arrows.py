@@ -82,6 +82,7 @@ REAL = "real processes only:"
 TRANSMISSION = "a part of transmission.py: tests/hostside/frontends/nbd_protocol/test_transmission.py"
 UNMIRRORED: dict[str, str] = {
     "serverside/settings.py": "frozen data with one property of one line: tests/nsu/conf/test_load.py",
+    "serverside/redundancy/guard.py": "a contract without code: tests/serverside/redundancy/test_journal.py",
     "hostside/frontends/nbd_protocol/account.py": TRANSMISSION,
     "hostside/frontends/nbd_protocol/checks.py": TRANSMISSION,
     "hostside/frontends/nbd_protocol/incoming_write.py": TRANSMISSION,
