@@ -98,6 +98,7 @@ UNMIRRORED: dict[str, str] = {
 """Source module without a test file of its own -> why, and what proves it instead."""
 
 BESIDE_THE_TREE: dict[str, str] = {
+    "tests/serverside/redundancy/test_crash_points.py": "machine, guards and members together, under power failures",
     "tests/hostside/frontends/test_real_clients.py": "the NBD front-end as a whole, before clients nobody here wrote",
 }
 """Test file in a room's mirror that mirrors no module -> why it is there."""

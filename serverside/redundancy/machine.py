@@ -27,6 +27,9 @@ from serverside.redundancy.xor import xor_of
 
 REPAIRS_MAX = 20
 """A drive that has forgotten more blocks than this is put out (docs/decisions/0013)."""
+ZERO_BYTES_MIN = 4 << 20
+"""Fewer bytes of each drive are made zero by writing them: else two superblocks and a sync are needed."""
+ZEROES = memoryview(bytes(1 << 20))
 UPDATES_AT_ONCE = 64
 """Updates that one guard's `prepare` gets at most: their data lies in memory together."""
 
@@ -42,6 +45,7 @@ class Machine:
 
     def recover(self) -> None:
         """Mend what a crash left. First of all, once, by every owner."""
+        self._finish_zeroes()
         mended = self.guard.recover()
         self.board.totals.add("replayed", mended)
         lost = sorted(self.members.lost())
@@ -63,7 +67,7 @@ class Machine:
             self.read_member(self.layout.group(piece.group), piece.member, piece.within_bytes, part)
             at += piece.length_bytes
 
-    def write_many(self, writes: Iterable[Write]) -> None:
+    def write_many(self, writes: Iterable[Write], durable: bool = False) -> None:
         """Write all, in their order; or raise DriveError, and then any part of them may be written."""
         self.members.check()
         changes: list[Change] = []
@@ -71,12 +75,37 @@ class Machine:
         for update in updates_of(self.layout, writes):
             fresh = self._changes(update)
             if changes and (updates == UPDATES_AT_ONCE or not self.guard.fits([*changes, *fresh])):
-                self.apply(changes)
+                self.apply(changes, durable)
                 changes, updates = [], 0
             changes += fresh
             updates += 1
         if changes:
-            self.apply(changes)
+            self.apply(changes, durable)
+
+    def write_zeroes(self, offset_bytes: int, length_bytes: int) -> None:
+        """Make a range zero: whole rows, if they are many, by the drives' own means; the rest by writing."""
+        row_bytes = self.layout.group_bytes * self.layout.groups_in_row
+        first, end = -(-offset_bytes // row_bytes), (offset_bytes + length_bytes) // row_bytes
+        if (end - first) * self.layout.stripe_bytes < ZERO_BYTES_MIN:
+            self._write_zero_bytes(offset_bytes, offset_bytes + length_bytes)
+            return
+        self._write_zero_bytes(offset_bytes, first * row_bytes)
+        self._write_zero_bytes(end * row_bytes, offset_bytes + length_bytes)
+        # No older record may come over the zeros, and no later one can be before they are finished.
+        self.guard.settle()
+        self.members.save(zero_from_row=first, zero_to_row=end)
+        self._finish_zeroes()
+
+    def _finish_zeroes(self) -> None:
+        block = self.members.superblock
+        if block.zero_to_row:
+            self.members.zero_rows(block.zero_from_row, block.zero_to_row)
+            self.members.flush()
+            self.members.save(zero_from_row=0, zero_to_row=0)
+
+    def _write_zero_bytes(self, start_bytes: int, end_bytes: int) -> None:
+        for at_bytes in range(start_bytes, end_bytes, len(ZEROES)):
+            self.write_many([(at_bytes, ZEROES[: min(len(ZEROES), end_bytes - at_bytes)])])
 
     def flush(self) -> None:
         """Make everything written so far durable."""
@@ -136,11 +165,11 @@ class Machine:
 
     # -- writes --------------------------------------------------------------------------------------------------
 
-    def apply(self, changes: Sequence[Change]) -> None:
+    def apply(self, changes: Sequence[Change], durable: bool = False) -> None:
         """Do what was computed, so that a crash at any point can be mended."""
         self.guard.prepare(changes)
         for change in changes:
-            self.members.write(change.place, change.offset_bytes, change.data)
+            self.members.write(change.place, change.offset_bytes, change.data, durable and not self.guard.durable)
 
     def _changes(self, update: Update) -> list[Change]:
         """Give the new bytes of each place that an update changes."""

@@ -82,6 +82,9 @@ class Superblock:
     """Without a journal: where writes may be under way."""
     scrub_row: int = 0
     """Where a comparison goes on; 0: none is under way."""
+    zero_from_row: int = 0
+    zero_to_row: int = 0
+    """Rows from .. to are being made zero: to be finished before anything else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +109,8 @@ _LAYOUT = Struct(
     "events" / Int64ul,
     "journal_tail" / Int64ul,
     "scrub_row" / Int64ul,
+    "zero_from_row" / Int64ul,
+    "zero_to_row" / Int64ul,
     "places" / Int16ul,
     "regions_count" / Int16ul,
     "place" / Int16ul,
@@ -132,6 +137,8 @@ def encode(label: Label) -> bytes:
             "events": block.events,
             "journal_tail": block.journal_tail,
             "scrub_row": block.scrub_row,
+            "zero_from_row": block.zero_from_row,
+            "zero_to_row": block.zero_to_row,
             "places": len(block.members),
             "regions_count": len(block.regions),
             "place": label.place,
@@ -165,6 +172,8 @@ def decode(copy: bytes) -> Label | None:
         journal_tail=found.journal_tail,
         regions=tuple(found.regions),
         scrub_row=found.scrub_row,
+        zero_from_row=found.zero_from_row,
+        zero_to_row=found.zero_to_row,
     )
     return Label(superblock, UUID(bytes=found.drive), found.place)
 

@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 
 import pytest
 
+from serverside.redundancy import machine, mending
 from serverside.redundancy.head import read_label
 from serverside.redundancy.superblock import MemberRecord, State, Superblock
 from tests.serverside.redundancy.crashes import Begun, Event, Point, Promised, RecordingDrive, Walk
-from tests.serverside.redundancy.rig import BLOCK, MakeGuard, NoGuard, Rig, superblock
+from tests.serverside.redundancy.rig import BLOCK, STRIPE_BYTES, MakeGuard, NoGuard, Rig, superblock
 
 
 @dataclass(slots=True)
@@ -62,6 +63,11 @@ def run(
         if luck.random() < 0.2:
             array.machine.flush()
             log.append(Promised())
+        if luck.random() < 0.1:
+            first = luck.randrange(blocks)
+            count = luck.randrange(1, blocks - first + 1)
+            log.append(Begun([(n, bytes(BLOCK)) for n in range(first, first + count)]))
+            array.machine.write_zeroes(first * BLOCK, count * BLOCK)
         array.mending.tend()
     return start, log
 
@@ -157,11 +163,19 @@ def worlds() -> Iterator[tuple[str, Superblock]]:
     yield "raid10", small("raid10", 4)
     yield "raid5, one out", one_out(small("raid5", 4), 1)
     yield "raid10, one out", one_out(small("raid10", 4), 1)
-    yield "raid5, one rebuilding", one_rebuilding(small("raid5", 4), 2)
+    yield "raid5, one rebuilding", one_rebuilding(superblock("raid5", 4, 16, journal_bytes=12288), 2)
     yield "raid10, one rebuilding", one_rebuilding(small("raid10", 4), 2)
 
 
 WORLDS = dict(worlds())
+
+
+@pytest.fixture(autouse=True)
+def _small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rebuild takes many steps, and is remembered now and then; whole rows are made zero as such."""
+    monkeypatch.setattr(machine, "ZERO_BYTES_MIN", 1)
+    monkeypatch.setattr(mending, "STEP_BYTES", 1)
+    monkeypatch.setattr(mending, "SAVE_BYTES", 3 * STRIPE_BYTES)
 
 
 @pytest.mark.parametrize("name", WORLDS)

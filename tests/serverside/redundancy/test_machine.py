@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serverside.drives.base import DriveError
+from serverside.redundancy import machine
 from serverside.redundancy.head import read_label
 from serverside.redundancy.machine import REPAIRS_MAX
 from serverside.redundancy.superblock import State
@@ -70,6 +71,25 @@ def test_a_small_write_reads_two_drives_whatever_their_number(places: int) -> No
     array = rig("raid5", places)
     array.write(BLOCK, patterned(BLOCK, 1))
     assert sum(faulty(drive).reads for drive in array.pool) == 2
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_zeroing_zeroes_its_range_alone_by_rows_or_by_writing(data: st.DataObject) -> None:
+    level, places, lost = data.draw(st.sampled_from(ALL_LOSSES))
+    array = rig(level, places, out=lost)
+    model = bytearray(patterned(array.layout.capacity_bytes, 3))
+    array.write(0, bytes(model))
+    first = data.draw(st.integers(0, len(model) // BLOCK - 1))
+    end = data.draw(st.integers(first + 1, len(model) // BLOCK))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(machine, "ZERO_BYTES_MIN", data.draw(st.sampled_from([1, STRIPE_BYTES * 3, 1 << 30])))
+        array.machine.write_zeroes(first * BLOCK, (end - first) * BLOCK)
+    model[first * BLOCK : end * BLOCK] = bytes((end - first) * BLOCK)
+    assert array.read() == model
+    assert array.members.superblock.zero_to_row == 0
+    if not lost:
+        assert array.scrub() == 0
 
 
 def failing_writes(array: Rig, place: int) -> None:

@@ -35,6 +35,8 @@ SUPERBLOCKS = st.builds(
     journal_tail=U64,
     regions=st.lists(U64, max_size=REGIONS_MAX).map(tuple),
     scrub_row=U64,
+    zero_from_row=U64,
+    zero_to_row=U64,
 )
 LABELS = st.builds(Label, SUPERBLOCKS, UUIDS, st.integers(0, 0xFFFF))
 ONE = Label(
@@ -75,4 +77,4 @@ def test_the_layout_on_drives_stays_as_it_is() -> None:
     assert copy[160:165] == b"raid5"
     assert int.from_bytes(copy[176:184], "little") == 65536
     assert int.from_bytes(copy[200:208], "little") == 1  # events
-    assert int.from_bytes(copy[224:226], "little") == 3  # places
+    assert int.from_bytes(copy[240:242], "little") == 3  # places
