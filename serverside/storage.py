@@ -17,7 +17,7 @@ from ipc.exits import describe_exit
 from ipc.say import say
 from protocol.records import UnitFlag, UnitRecord
 from serverside.arrays.base import Array
-from serverside.arrays.open import open_array
+from serverside.arrays.open import LAYOUTS, open_array
 from serverside.driver.channel import DriverChannel, SeatDoor, Waiting
 from serverside.driver.driver import ServerDriver
 from serverside.driver.process import run_driver
@@ -38,6 +38,8 @@ FORMER_RUN_S = 10.0
 """How long a killed server's SRWs may still hold a drive, in a sync for instance. Until the last of them is gone, what
 it was told to write may still be written: so the next start waits for the drive's lock, and does not give up at once.
 """
+REPLACEMENTS_MOST = 16
+"""Drives that may come while the server runs: each has its failed mark in memory made before the first fork."""
 ABILITIES = UnitFlag.FLUSH | UnitFlag.FUA | UnitFlag.TRIM | UnitFlag.WRITE_ZEROES
 
 
@@ -65,25 +67,42 @@ class Storage:
     def __init__(self, settings: ServerSettings, seats: int) -> None:
         self.seats = seats
         self.identity = Identity(settings.state_dir)
-        self.health = DriveHealth(sum(len(array.drives) for array in settings.arrays))
+        self.drives_opened = 0
+        most = sum(len(array.drives) + len(array.spares) for array in settings.arrays)
+        self.health = DriveHealth(most + REPLACEMENTS_MOST)
         self.arrays = self.open_arrays(settings.arrays)
         self.folder = settings.state_dir / "zero"
         self.table: PartitionTable = build(settings.hosts, self.arrays, self.identity, self.folder)
+        self.release_arrays()
         self.settings = settings
         self.cookie = self.identity.cookie_for(fingerprint(settings))
         self.hearts = CounterTable(max(1, len(self.arrays)), ("beat",))
         self.places = {name: DriverPlace(array, DriverChannel(seats + 1)) for name, array in self.arrays.items()}
 
     def open_arrays(self, wanted: Sequence[ArraySettings]) -> dict[str, Array]:
-        arrays = {}
-        index = 0
-        for settings in wanted:
-            drives = []
-            for drive in settings.drives:
-                drives.append(open_patiently(drive, self.health, index))
-                index += 1
-            arrays[settings.name] = open_array(settings, drives)
-        return arrays
+        return {settings.name: self.open_one(settings) for settings in wanted}
+
+    def open_one(self, settings: ArraySettings) -> Array:
+        """Open the drives of an array, and join them. One with redundancy may begin without some of them."""
+        if settings.level not in LAYOUTS:
+            return open_array(settings, [self.open_next(drive, open_patiently) for drive in settings.drives])
+        drives, absent = [], []
+        for drive in (*settings.drives, *settings.spares):
+            try:
+                drives.append(self.open_next(drive, open_patiently))
+            except DriveError as error:
+                absent.append(str(error))
+        return open_array(settings, drives, absent)
+
+    def open_next(self, settings: DriveSettings, opener: Callable[[DriveSettings, DriveHealth, int], Drive]) -> Drive:
+        drive = opener(settings, self.health, self.drives_opened)
+        self.drives_opened += 1
+        return drive
+
+    def release_arrays(self) -> None:
+        """Own no array here: the driver processes do, from their fork on. Raise DriveError."""
+        for array in self.arrays.values():
+            array.release()
 
     # -- what SRWs need ------------------------------------------------------------------------------------------
 
@@ -202,6 +221,7 @@ class Storage:
         self.stop_drivers()
         try:
             self.table = build(settings.hosts, self.arrays, self.identity, self.folder, self.table)
+            self.release_arrays()
             self.settings = settings
         finally:
             self.start_drivers()
@@ -232,14 +252,8 @@ class Storage:
                 "level": settings.level,
                 "capacity_bytes": self.arrays[name].capacity_blocks * 512,
                 "driver_pid": child.pid if (child := self.places[name].child) else None,
-                "drives": [
-                    {
-                        "name": drive.name,
-                        "size_bytes": drive.size_bytes,
-                        "state": "failed" if self.health.errno(drive.index) else "good",
-                    }
-                    for drive in self.arrays[name].drives
-                ],
+                "drives": self.arrays[name].describe_drives(),
+                **self.arrays[name].describe(),
             }
             for settings in self.settings.arrays
             for name in [settings.name]

@@ -12,6 +12,7 @@
 
 import errno
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -161,7 +162,18 @@ class Redundant(Array):
 
     def flush(self) -> None:
         """Make everything acknowledged durable."""
-        self._owned().flush()
+        if self._machine is None and self._stopped is None:
+            self._sync()
+        else:
+            self._owned().flush()
+
+    def _sync(self) -> None:
+        """Where there is no owner any more, at the end of the server: sync what takes part."""
+        for place in range(self.layout.places):
+            index = self.board.drive(place)
+            if index is not None and index < len(self.drives) and self.board.rows[place].get("state") != State.OUT:
+                with suppress(DriveError):  # it is marked, and the next owner puts it out
+                    self.drives[index].flush()
 
     def trim(self, offset_bytes: int, length_bytes: int) -> None:
         """Nothing: a hint that one drive follows and another does not would leave groups that don't agree."""

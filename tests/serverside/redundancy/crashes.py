@@ -115,6 +115,8 @@ class Point:
 
     surfaces: list[Surface]
     allowed: dict[int, list[bytes]]
+    torn: bool = False
+    """In the middle of a write."""
 
 
 class Walk:
@@ -145,7 +147,7 @@ class Walk:
             if isinstance(event, DriveWrite):
                 torn = list(self.surfaces)
                 torn[event.drive] = torn[event.drive].torn(event)
-                yield Point(torn, self.allowed)
+                yield Point(torn, self.allowed, torn=True)
             self.go([event])
         yield Point(self.surfaces, self.allowed)
 

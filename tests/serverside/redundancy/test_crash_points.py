@@ -29,7 +29,7 @@ class Count:
     mismatches: int = 0
 
 
-SHARE_OF_SECOND = 0.2
+SHARE_OF_SECOND = 0.1
 
 
 def block_content(stamp: int, block: int) -> bytes:
@@ -123,7 +123,8 @@ def crash_again(block: Superblock, writes: int, seed: int, *, share: float, powe
     start, log = run(block, writes, luck, None)
     losses = (None, *range(len(block.members)))
     for point in Walk(start).points(log):
-        if luck.random() >= share:
+        # Of deaths of the owner alone those count that leave a write in the kernel's memory, not yet on the drive.
+        if luck.random() >= share or (power_stays and not point.torn):
             continue
         if power_stays:
             walk = Walk(start)
@@ -180,16 +181,16 @@ def _small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("name", WORLDS)
 def test_no_crash_breaks_a_promise(name: str) -> None:
-    count = crash_everywhere(WORLDS[name], 60, 1, share=0.08)
+    count = crash_everywhere(WORLDS[name], 60, 1, share=0.05)
     print(f"{name}: {count}")
-    assert count.recoveries > 50
+    assert count.recoveries > 30
     assert count.broken == count.mismatches == 0
 
 
 @pytest.mark.parametrize("power_stays", [False, True])
-@pytest.mark.parametrize("name", WORLDS)
+@pytest.mark.parametrize("name", [name for name in WORLDS if "out" not in name])
 def test_no_crash_during_a_recovery_does(name: str, power_stays: bool) -> None:
-    count = crash_again(WORLDS[name], 60, 2, share=0.05, power_stays=power_stays)
+    count = crash_again(WORLDS[name], 40, 2, share=0.12 if power_stays else 0.04, power_stays=power_stays)
     print(f"{name}, {'owner' if power_stays else 'power'} first: {count}")
     assert count.recoveries > 20
     assert count.broken == 0
