@@ -35,7 +35,12 @@ def describe_server(server: "Server") -> dict[str, Any]:
                 SPINNING_MOST_S="SRW or driver turning in a circle, most",
             ),
         ],
-        "warnings": [*server.warnings, *server.evictions.warnings(server.loop.now()), *unprotected(server)],
+        "warnings": [
+            *server.warnings,
+            *not_whole(server),
+            *server.evictions.warnings(server.loop.now()),
+            *unprotected(server),
+        ],
     }
 
 
@@ -60,6 +65,21 @@ def describe_srw(server: "Server", srw: Srw) -> dict[str, Any]:
         "began_at": srw.began_s,
         **server.srws.counters.row(srw.seat).as_dict(),
     }
+
+
+def not_whole(server: "Server") -> list[str]:
+    """Give, for each place of an array with redundancy that is not good, what it means and why."""
+    sentences = []
+    for array in server.storage.describe_arrays():
+        for drive in array["drives"]:
+            if drive["state"] == "out":
+                sentences.append(f"array {array['name']}: place {drive['place']} is out: {drive['why_out']}")
+            elif drive["state"] == "rebuilding":
+                percent = f"{drive['rebuilt_percent']} %"
+                sentences.append(f"array {array['name']}: place {drive['place']} is being rebuilt, {percent} are done")
+        if array.get("redundancy", {}).get("stopped"):
+            sentences.append(f"array {array['name']} has stopped: more drives are lost than {array['level']} survives")
+    return sentences
 
 
 def unprotected(server: "Server") -> list[str]:

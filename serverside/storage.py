@@ -18,8 +18,9 @@ from ipc.say import say
 from protocol.records import UnitFlag, UnitRecord
 from serverside.arrays.base import Array
 from serverside.arrays.open import LAYOUTS, open_array
-from serverside.driver.channel import DriverChannel, SeatDoor, Waiting
+from serverside.driver.channel import NO_SEAT, DriverChannel, SeatDoor, Waiting
 from serverside.driver.driver import ServerDriver
+from serverside.driver.packets import Command
 from serverside.driver.process import run_driver
 from serverside.drives.base import Drive, DriveError
 from serverside.drives.health import DriveHealth
@@ -59,6 +60,8 @@ class DriverPlace:
     channel: DriverChannel
     child: Child | None = None
     rest_until_s: float = 0.0
+    is_renewed: bool = False
+    """It was told to end, so that another one follows."""
 
 
 class Storage:
@@ -161,10 +164,12 @@ class Storage:
         now_s = time.monotonic()
         for place in self.places.values():
             if place.child is not None and (status := place.child.poll()) is not None:
-                title = place.child.title.removeprefix("nsu: ")
-                say(f"nsu: server: {title} (pid {place.child.pid}) died: {describe_exit(status)}; it is started again")
-                if now_s - place.child.started_s < DRIVER_YOUNG_S:
+                if not place.is_renewed:
+                    who = f"{place.child.title.removeprefix('nsu: ')} (pid {place.child.pid})"
+                    say(f"nsu: server: {who} died: {describe_exit(status)}; it is started again")
+                if not place.is_renewed and now_s - place.child.started_s < DRIVER_YOUNG_S:
                     place.rest_until_s = now_s + DRIVER_YOUNG_S
+                place.is_renewed = False
                 place.child.close()
                 place.child = None
         self.start_drivers()
@@ -172,6 +177,17 @@ class Storage:
     def children(self) -> list[Child]:
         """Give the driver processes."""
         return [place.child for place in self.places.values() if place.child is not None]
+
+    def order(self, array: Array, order: int, place: int = 0) -> None:
+        """Post an order to an array's owner. Nobody waits for it: `describe_arrays` tells what it does."""
+        self.places[array.name].channel.commands.put(Command(0, NO_SEAT, order, False, 0, place, 0).pack())
+
+    def renew_driver(self, array: Array) -> None:
+        """Have another driver process follow, forked now: it knows what this process has learnt since."""
+        place = self.places[array.name]
+        if place.child is not None:
+            place.child.signal(SIGTERM)  # it does first what is posted; `mind_drivers` forks the next
+            place.is_renewed = True
 
     def stop_drivers(self) -> None:
         """Have the drivers finish what is posted, and go. TimeoutError: one is held by its drive."""

@@ -9,7 +9,6 @@ from serverside.arrays.jbod import Jbod
 from serverside.arrays.raid0 import Raid0
 from serverside.arrays.raid5 import Raid5
 from serverside.arrays.raid10 import Raid10
-from serverside.arrays.redundant import Redundant
 from serverside.drives.base import Drive
 from serverside.errors import SettingsError
 from serverside.settings import ArraySettings
@@ -22,7 +21,7 @@ LAYOUTS: dict[str, type[Layout]] = {
     "raid10": Raid10,
     "raid5": Raid5,
 }
-"""Levels with redundancy, all of them `Redundant` arrays."""
+"""Levels with redundancy, all of them `Redundant` arrays (`redundant.py`)."""
 
 
 def open_array(
@@ -42,6 +41,9 @@ def open_array(
             f"{BLOCK_BYTES}-byte blocks; 64KiB would be right"
         )
     if settings.level in LAYOUTS:
+        # Not at the top: numpy takes a tenth of a second and some memory of every process, and most need none of it.
+        from serverside.arrays.redundant import Redundant
+
         return Redundant(settings, drives, LAYOUTS[settings.level], absent, force=force)
     array = LEVELS[settings.level](settings, drives)
     if array.capacity_blocks == 0:

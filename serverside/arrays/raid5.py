@@ -15,7 +15,7 @@ class Raid5(Layout):
 
     level = "raid5"
     drives_min = 3
-    drives_right = "three or more"
+    drives_right = "three or more,"
 
     @property
     def groups_in_row(self) -> int:

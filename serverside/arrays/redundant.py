@@ -26,13 +26,13 @@ from serverside.errors import SettingsError
 from serverside.redundancy.assembly import Assembly, Found, check_level, create, is_new, recognise
 from serverside.redundancy.board import Board
 from serverside.redundancy.guard import Guard
-from serverside.redundancy.head import is_blank, is_damaged, read_label, write_label
+from serverside.redundancy.head import erase_labels, is_blank, is_damaged, read_label, write_label
 from serverside.redundancy.journal import Journal
 from serverside.redundancy.machine import Machine
 from serverside.redundancy.members import Member, Members, Spare
 from serverside.redundancy.mending import Mending
 from serverside.redundancy.regions import Regions
-from serverside.redundancy.superblock import Label, State
+from serverside.redundancy.superblock import NO_PLACE, Label, State
 from serverside.settings import ArraySettings
 
 GUARDS: dict[str, Callable[[Members], Guard]] = {"raid5": Journal, "raid10": Regions}
@@ -271,6 +271,40 @@ class Redundant(Array):
         made.label_spares()
         assembly.superblock = made.superblock
         return assembly
+
+    # -- orders, in the server process ---------------------------------------------------------------------------
+
+    def place_of(self, name: str) -> int:
+        """Give the place of a drive by its path or its number. Raise SettingsError."""
+        for place in range(self.layout.places):
+            index = self.board.drive(place)
+            if name == str(place) or (
+                index is not None and index < len(self.drives) and self.drives[index].name == name
+            ):
+                return place
+        raise SettingsError(f"array {self.name} has no drive {name} at any place: see nsu array list")
+
+    def check_put_out(self, place: int) -> None:
+        """Raise SettingsError if the array does not survive without this place now."""
+        lost = {each for each in range(self.layout.places) if self.board.rows[each].get("state") != State.IN}
+        if place not in lost and not self.layout.survives(lost | {place}):
+            raise SettingsError(
+                f"array {self.name}: place {place} can't be taken out now: {self.settings.level} does not survive it"
+                f" with these out or not rebuilt: {', '.join(map(str, sorted(lost)))}"
+            )
+
+    def add_spare(self, drive: Drive, *, force: bool) -> None:
+        """Take a drive in, as a spare. The owner that is forked next finds it. Raise SettingsError, DriveError."""
+        needed = self.superblock.data_offset_bytes + self.superblock.data_bytes
+        if drive.size_bytes < needed:
+            raise SettingsError(
+                f"drive {drive.name} has {drive.size_bytes} bytes; array {self.name} needs {needed} of it"
+            )
+        if not force and not is_blank(drive):
+            raise SettingsError(f"drive {drive.name} is not blank: if what it holds is not needed, say --force")
+        erase_labels(drive)
+        write_label(drive, Label(self.superblock, self._new_uuid(), NO_PLACE))
+        self.drives = (*self.drives, drive)
 
     # -- telling -------------------------------------------------------------------------------------------------
 

@@ -66,7 +66,7 @@ def check_level(settings: ArraySettings, layout: type[Layout]) -> None:
     places, name = len(settings.drives), settings.name
     if not layout.fits(places) or places > MEMBERS_MAX:
         raise SettingsError(
-            f"ARRAY {name}: LEVEL = {layout.level} has {places} DRIVEs; {layout.drives_right} and at most {MEMBERS_MAX}"
+            f"ARRAY {name}: LEVEL = {layout.level} has {places} DRIVEs; {layout.drives_right} at most {MEMBERS_MAX}"
             " would be right"
         )
     if settings.stripe_bytes > STRIPE_BYTES_MAX:
@@ -74,6 +74,12 @@ def check_level(settings: ArraySettings, layout: type[Layout]) -> None:
             f"ARRAY {name}: STRIPE = {settings.stripe_bytes} bytes is too long for LEVEL = {layout.level}; 1MiB at"
             " most, such as 64KiB, would be right"
         )
+
+
+def division_of(drive_bytes: int, stripe_bytes: int) -> tuple[int, int]:
+    """Give the bytes of the head and of the data of each drive of a new array whose smallest has `drive_bytes`."""
+    head_bytes = min(max(drive_bytes // JOURNAL_SHARE // MIB * MIB, MIB), HEAD_BYTES_MAX)
+    return head_bytes, max(0, drive_bytes - head_bytes) // stripe_bytes * stripe_bytes
 
 
 def is_new(found: Sequence[Found]) -> bool:
@@ -99,10 +105,8 @@ def create(
         raise SettingsError(f"ARRAY {name} is new and can't be made without all its drives: {'; '.join(absent)}")
     if not force:
         _refuse_content(settings, [each for each in found if not each.blank and each.label is None])
-    smallest = min(each.size_bytes for each in found[:places])
-    head_bytes = min(max(smallest // JOURNAL_SHARE // MIB * MIB, MIB), HEAD_BYTES_MAX)
-    data_bytes = (smallest - head_bytes) // settings.stripe_bytes * settings.stripe_bytes
-    if data_bytes <= 0:
+    head_bytes, data_bytes = division_of(min(each.size_bytes for each in found[:places]), settings.stripe_bytes)
+    if data_bytes == 0:
         sizes = ", ".join(f"{each.name} has {each.size_bytes} bytes" for each in found[:places])
         raise SettingsError(
             f"ARRAY {name}: its drives are too small for LEVEL = {layout.level}, which needs {head_bytes} bytes of each"
@@ -125,7 +129,8 @@ def recognise(
     labels = {index: each.label for index, each in enumerate(found) if each.label is not None}
     members = {index: label for index, label in labels.items() if label.place != NO_PLACE}
     if not members:
-        raise SettingsError(f"ARRAY {settings.name}: only spares are left of it: {'; '.join(absent)}")
+        why = f": {'; '.join(absent)}" if absent else ""
+        raise SettingsError(f"ARRAY {settings.name} can't start: none of its drives is there and can be read{why}")
     truth = max((label.superblock for label in members.values()), key=lambda superblock: superblock.events)
     _refuse_other_shape(settings, truth)
     _refuse_used_apart(settings, truth, found, members)

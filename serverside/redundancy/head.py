@@ -30,6 +30,12 @@ def write_label(drive: Drive, label: Label) -> None:
     drive.write_from(memoryview(encode(label)), at_bytes, durable=True)
 
 
+def erase_labels(drive: Drive) -> None:
+    """Make a drive forget which array it was of: both copies, for the newest counts."""
+    for at_bytes in COPIES_AT_BYTES:
+        drive.write_from(memoryview(bytes(SUPERBLOCK_BYTES)), at_bytes, durable=True)
+
+
 def is_blank(drive: Drive) -> bool:
     """Whether a drive holds nothing: certainly, or for a large device very likely."""
     size = drive.size_bytes

@@ -235,7 +235,7 @@ def other(**changes: Any) -> list[Found]:
         (other(level="raid10"), "LEVEL is raid5 in nsu.conf and raid10 on its drives"),
         (other(stripe_bytes=4096), "STRIPE in bytes is 65536 in nsu.conf and 4096"),
         (made(5)[1], "number of DRIVEs is 4 in nsu.conf and 5"),
-        (made(4, 1)[1][4:], "only spares are left"),
+        (made(4, 1)[1][4:], "none of its drives is there"),
     ],
 )
 def test_what_could_cost_data_is_refused(found: list[Found], sentence: str) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from serverside.redundancy import machine, mending
+from serverside.redundancy import machine, mending, regions
 from serverside.redundancy.head import read_label
 from serverside.redundancy.superblock import MemberRecord, State, Superblock
 from tests.serverside.redundancy.crashes import Begun, Event, Point, Promised, RecordingDrive, Walk
@@ -165,7 +165,7 @@ def worlds() -> Iterator[tuple[str, Superblock]]:
     yield "raid5, one out", one_out(small("raid5", 4), 1)
     yield "raid10, one out", one_out(small("raid10", 4), 1)
     yield "raid5, one rebuilding", one_rebuilding(superblock("raid5", 4, 16, journal_bytes=12288), 2)
-    yield "raid10, one rebuilding", one_rebuilding(small("raid10", 4), 2)
+    yield "raid10, one rebuilding", one_rebuilding(superblock("raid10", 4, 10), 2)
 
 
 WORLDS = dict(worlds())
@@ -175,6 +175,7 @@ WORLDS = dict(worlds())
 def _small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """A rebuild takes many steps, and is remembered now and then; whole rows are made zero as such."""
     monkeypatch.setattr(machine, "ZERO_BYTES_MIN", 1)
+    monkeypatch.setattr(regions, "REGION_BYTES", 2 * STRIPE_BYTES)
     monkeypatch.setattr(mending, "STEP_BYTES", 1)
     monkeypatch.setattr(mending, "SAVE_BYTES", 3 * STRIPE_BYTES)
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from serverside.redundancy import head
-from serverside.redundancy.head import is_blank, is_damaged, read_label, write_label
+from serverside.redundancy.head import erase_labels, is_blank, is_damaged, read_label, write_label
 from serverside.redundancy.superblock import COPIES_AT_BYTES
 from tests.serverside.faults import MemoryDrive
 from tests.serverside.redundancy.test_superblock import ONE
@@ -35,6 +35,13 @@ def test_a_cut_write_leaves_the_former_state() -> None:
     drive.write_from(memoryview(b"?" * 512), COPIES_AT_BYTES[OLD.superblock.events % 2] + 512)
     assert read_label(drive) is None
     assert is_damaged(drive)
+
+
+def test_an_erased_drive_has_no_label_of_any_age() -> None:
+    drive = labelled()
+    erase_labels(drive)
+    assert read_label(drive) is None
+    assert not is_damaged(drive)
 
 
 @pytest.mark.parametrize("size_bytes", [512, 4096, 256 << 10])

@@ -88,6 +88,22 @@ def test_a_rebuilt_drive_is_readable_only_when_all_remember_it() -> None:
     assert array.members.members[1].state == State.OUT
 
 
+def test_a_rebuilt_drive_is_not_readable_while_somebody_does_not_remember_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    array = rig("raid5", rebuilding={1: 0})
+    array.members.advance(1, array.layout.rows)
+    last = array.pool[3]
+    plain, seen = last.write_from, []
+
+    def look(view: memoryview, offset_bytes: int, durable: bool = False) -> None:
+        seen.append(array.board.readable(1))
+        plain(view, offset_bytes, durable)
+
+    monkeypatch.setattr(last, "write_from", look)
+    array.members.save_rebuild(1)
+    assert seen == [None]
+    assert array.board.readable(1) == 1
+
+
 def test_a_spare_gets_a_label_and_then_a_place() -> None:
     array = rig("raid5", spares=2)
     faulty(array.pool[5]).dead = True

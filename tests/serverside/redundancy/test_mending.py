@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from serverside.redundancy import mending
+from serverside.redundancy.guard import Change
 from serverside.redundancy.superblock import State
 from tests.serverside.redundancy.rig import STRIPE_BYTES, Rig, faulty, patterned, rig
 
@@ -141,14 +142,29 @@ def test_scrub_repairs_bad_blocks_and_goes_on_after_a_restart() -> None:
     assert after.read() == content
 
 
+def test_records_of_before_are_not_asked_of_a_new_member() -> None:
+    array, content = filled("raid5", 4, spares=1)
+    array.members.put_out(1, "test")
+    array.mending.tend()
+    after = next_owner(array)
+    assert after.said == []
+    assert after.members.members[1].state == State.REBUILDING
+    assert after.read() == content
+
+
 def test_a_new_member_keeps_nothing_of_an_earlier_life() -> None:
     array, content = filled("raid5", 4)
     left = array.pool[1]
+    # It was used apart from the others, and its journal has records that they know nothing of.
+    apart = Rig(replace(array.members.superblock, journal_tail=1000), array.pool)
+    apart.machine.guard.prepare([Change(1, 0, memoryview(patterned(512, 3)))])
     array.members.put_out(1, "test")
     array.write(0, content[::-1])
     array.machine.settle()
     members = list(array.members.superblock.members)
     back = Rig(replace(array.members.superblock, members=tuple(members)), [*array.pool, left])
+    back.mending.tend()
+    assert next_owner(back).said == []
     back.tend_all()
     assert back.members.members[1].drive == 4
     assert back.scrub() == 0
