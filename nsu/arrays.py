@@ -1,6 +1,7 @@
 """`nsu array`: what the server process tells and is told of its arrays, in words."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -52,9 +53,12 @@ def create(server: ServerSettings | None, name: str, *, force: bool) -> str:
         raise SettingsError(f"there is no ARRAY {name} of level {' or '.join(LAYOUTS)} in nsu.conf")
     wanted = (*settings.drives, *settings.spares)
     health = DriveHealth(len(wanted))
-    drives = [open_drive(drive, health, index) for index, drive in enumerate(wanted)]
-    array = open_array(settings, drives, force=force)
-    array.close()
+    with ExitStack() as closing:
+        drives = []
+        for index, each in enumerate(wanted):
+            drives.append(open_drive(each, health, index))
+            closing.callback(drives[-1].close)
+        array = open_array(settings, drives, force=force)
     return f"array {name} is there: {settings.level}, {size(array.capacity_bytes)}, {len(settings.drives)} drives"
 
 

@@ -37,7 +37,7 @@ def describe_server(server: "Server") -> dict[str, Any]:
         ],
         "warnings": [
             *server.warnings,
-            *not_whole(server),
+            *not_whole(server.storage.describe_arrays()),
             *server.evictions.warnings(server.loop.now()),
             *unprotected(server),
         ],
@@ -67,10 +67,10 @@ def describe_srw(server: "Server", srw: Srw) -> dict[str, Any]:
     }
 
 
-def not_whole(server: "Server") -> list[str]:
+def not_whole(arrays: list[dict[str, Any]]) -> list[str]:
     """Give, for each place of an array with redundancy that is not good, what it means and why."""
     sentences = []
-    for array in server.storage.describe_arrays():
+    for array in arrays:
         for drive in array["drives"]:
             if drive["state"] == "out":
                 sentences.append(f"array {array['name']}: place {drive['place']} is out: {drive['why_out']}")

@@ -67,6 +67,12 @@ class Redundant(Array):
         self.layout = layout(len(settings.drives), self.superblock.stripe_bytes, self.superblock.data_bytes)
         self.board = Board(self.layout.places)
         super().__init__(settings, drives)
+        for place, record in enumerate(self.superblock.members):
+            known = assembly.drives.get(place)
+            state = record.state if known is not None else State.OUT
+            # Told, not opened: what was acknowledged may still be in the journal, until an owner has mended it.
+            self.board.publish(place, known, state, record.rows_done, may_read=False)
+            self.board.say_why(place, assembly.missing.get(place, ""))
         for note in assembly.notes:
             say(f"nsu: server: {note}")
 

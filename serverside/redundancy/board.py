@@ -37,10 +37,10 @@ class Board:
         """Give the index of the drive from which any byte of this place may be read now; None: ask the owner."""
         return self._readable[place][0] - 1 if self._readable[place][0] else None
 
-    def publish(self, place: int, drive: int | None, state: State, rows_done: int) -> None:
-        """Owner only: tell what a place is now."""
+    def publish(self, place: int, drive: int | None, state: State, rows_done: int, *, may_read: bool) -> None:
+        """Owner only: tell what a place is now. `may_read`: by everybody, directly."""
         row = self.rows[place]
-        readable = drive + 1 if drive is not None and state == State.IN else 0
+        readable = drive + 1 if drive is not None and may_read else 0
         changes = readable != row.get("readable")
         row.set("readable", readable)
         if changes:

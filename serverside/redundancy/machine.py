@@ -48,6 +48,7 @@ class Machine:
         self._finish_zeroes()
         mended = self.guard.recover()
         self.board.totals.add("replayed", mended)
+        self.members.open_to_readers()
         lost = sorted(self.members.lost())
         if mended and lost:
             places = ", ".join(map(str, lost))

@@ -67,6 +67,8 @@ class Members:
         self.board = board
         self.say = say
         self.stopped: str | None = None
+        self.is_open = False
+        """Whether everybody may read directly what is in."""
         self._data_at = superblock.data_offset_bytes
         for place in range(layout.places):
             self._publish(place)
@@ -219,9 +221,20 @@ class Members:
                 self.say(f"array {self.superblock.name}: spare {self.pool[spare.drive].name} is let go: {error}")
                 self.spares.remove(spare)
 
+    def open_to_readers(self) -> None:
+        """After the recovery: before it, what was acknowledged may be in the journal and not yet in its place.
+
+        What a former owner of the same machine's run had opened stays so: what it acknowledged, it had written.
+        """
+        self.is_open = True
+        for place in range(self.layout.places):
+            self._publish(place)
+
     def _publish(self, place: int) -> None:
         member = self.members[place]
-        self.board.publish(place, member.drive, member.state, member.rows_done)
+        was_open = member.drive is not None and self.board.readable(place) == member.drive
+        may_read = member.state == State.IN and (self.is_open or was_open)
+        self.board.publish(place, member.drive, member.state, member.rows_done, may_read=may_read)
 
     def _stop(self, place: int, why: str) -> None:
         level, name = self.superblock.level, self.superblock.name

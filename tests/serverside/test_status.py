@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from protocol.ops import Op
-from serverside.status import describe_server
+from serverside.status import describe_server, not_whole
 from tests.serverside.rig import HERE, turn
 from tests.serverside.server_world import World
 
@@ -50,6 +50,19 @@ def test_all_of_it_is_told(tmp_path: Path) -> None:
         assert not [word for word in told["warnings"] if "host1" in word]
         assert [host["version"] for host in told["hosts"]] == [2, 1]
         two.close()
+
+
+def test_an_array_that_is_not_whole_is_told_of() -> None:
+    good = {"place": 0, "state": "good"}
+    out = {"place": 1, "state": "out", "why_out": "a write failed"}
+    rebuilding = {"place": 2, "state": "rebuilding", "rebuilt_percent": 40}
+    array = {"name": "u", "level": "raid5", "drives": [good, out, rebuilding], "redundancy": {"stopped": True}}
+    assert not_whole([array]) == [
+        "array u: place 1 is out: a write failed",
+        "array u: place 2 is being rebuilt, 40 % are done",
+        "array u has stopped: more drives are lost than raid5 survives",
+    ]
+    assert not_whole([{"name": "j", "level": "jbod", "drives": [{"state": "failed"}]}]) == []
 
 
 def test_a_warning_of_a_change_is_told_until_the_next(tmp_path: Path) -> None:

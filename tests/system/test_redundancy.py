@@ -18,7 +18,7 @@ from tests.programs import needs
 pytestmark = pytest.mark.system
 
 MIB = 1 << 20
-BLOCKS = 12 * MIB // 512
+BLOCKS = 3 * MIB // 512
 
 
 @contextmanager

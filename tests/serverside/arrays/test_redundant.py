@@ -19,6 +19,7 @@ from serverside.drives.base import Drive, DriveError
 from serverside.drives.health import DriveHealth
 from serverside.drives.open import open_drive
 from serverside.errors import SettingsError
+from serverside.redundancy.guard import Change
 from serverside.settings import ArraySettings, DriveSettings
 from tests.serverside.redundancy.rig import patterned
 
@@ -118,6 +119,19 @@ def test_what_is_out_needs_the_owner_and_the_rest_is_read_directly(opened: Open)
     srw.read_into(memoryview(block), 0)  # on place 0
     assert block == content[:4096]
     assert content_of(array) == content
+
+
+def test_nothing_is_read_directly_before_an_owner_has_mended_what_a_crash_left(opened: Open) -> None:
+    array = opened("raid5", ["d0", "d1", "d2"])
+    content = written(array)
+    assert array._machine is not None
+    change = Change(0, 0, memoryview(b"j" * 4096))  # acknowledged, and in the journal alone when the power went
+    array._machine.guard.prepare([change])
+    again = opened("raid5", ["d2", "d1", "d0"])
+    assert [drive["state"] for drive in again.describe_drives()] == ["good", "good", "good"]
+    assert reads(other_process(again)) is None
+    again.own()
+    assert reads(other_process(again)) == b"j" * 4096 + content[4096:]
 
 
 def test_a_mirror_is_read_directly_from_the_copy_that_is_left(opened: Open) -> None:

@@ -100,6 +100,7 @@ class Rig:
         self.members = Members(self.layout, block, pool, members, spares, self.board, self.said.append)
         self.machine = Machine(self.members, (guard or GUARDS[block.level])(self.members))
         self.mending = Mending(self.machine)
+        self.members.open_to_readers()
 
     def read(self, offset_bytes: int = 0, length_bytes: int | None = None) -> bytes:
         content = bytearray(self.layout.capacity_bytes if length_bytes is None else length_bytes)

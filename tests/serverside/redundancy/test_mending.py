@@ -6,6 +6,7 @@ import pytest
 
 from serverside.redundancy import mending
 from serverside.redundancy.guard import Change
+from serverside.redundancy.journal import Journal
 from serverside.redundancy.superblock import State
 from tests.serverside.redundancy.rig import STRIPE_BYTES, Rig, faulty, patterned, rig
 
@@ -145,7 +146,11 @@ def test_scrub_repairs_bad_blocks_and_goes_on_after_a_restart() -> None:
 def test_records_of_before_are_not_asked_of_a_new_member() -> None:
     array, content = filled("raid5", 4, spares=1)
     array.members.put_out(1, "test")
+    guard = array.machine.guard
+    assert isinstance(guard, Journal)
+    assert array.members.superblock.journal_tail < guard.next_sequence
     array.mending.tend()
+    assert array.members.superblock.journal_tail == guard.next_sequence
     after = next_owner(array)
     assert after.said == []
     assert after.members.members[1].state == State.REBUILDING
