@@ -66,14 +66,21 @@ class ArrayOrders:
         return place
 
     def _take_in(self, array: "Redundant", path: Path, *, force: bool) -> None:
-        if self.came == REPLACEMENTS_MOST:
-            raise ControlError(f"{REPLACEMENTS_MOST} drives have come since the NSU was started: restart it first")
-        drive: Drive | None = None
+        known = array.unused_drive(str(path))
+        drive = known or self._opened(path)
         try:
-            drive = self.storage.open_next(DriveSettings(path), open_drive)
-            self.came += 1
             array.add_spare(drive, force=force)
         except (SettingsError, DriveError) as error:
-            if drive is not None:
+            if known is None:
                 drive.close()
             raise ControlError(str(error)) from error
+
+    def _opened(self, path: Path) -> Drive:
+        if self.came == REPLACEMENTS_MOST:
+            raise ControlError(f"{REPLACEMENTS_MOST} drives have come since the NSU was started: restart it first")
+        try:
+            drive = self.storage.open_next(DriveSettings(path), open_drive)
+        except DriveError as error:
+            raise ControlError(str(error)) from error
+        self.came += 1
+        return drive

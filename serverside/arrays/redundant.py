@@ -299,18 +299,24 @@ class Redundant(Array):
                 f" with these out or not rebuilt: {', '.join(map(str, sorted(lost)))}"
             )
 
+    def unused_drive(self, name: str) -> Drive | None:
+        """Give the open drive of this path that takes no part: a spare, or one that was put out."""
+        taken = {self.board.drive(p) for p, row in enumerate(self.board.rows) if row.get("state") != State.OUT}
+        return next((d for index, d in enumerate(self.drives) if d.name == name and index not in taken), None)
+
     def add_spare(self, drive: Drive, *, force: bool) -> None:
-        """Take a drive in, as a spare. The owner that is forked next finds it. Raise SettingsError, DriveError."""
+        """Make a drive a spare. The owner that is forked next finds it. Raise SettingsError, DriveError."""
         needed = self.superblock.data_offset_bytes + self.superblock.data_bytes
         if drive.size_bytes < needed:
             raise SettingsError(
                 f"drive {drive.name} has {drive.size_bytes} bytes; array {self.name} needs {needed} of it"
             )
         if not force and not is_blank(drive):
-            raise SettingsError(f"drive {drive.name} is not blank: if what it holds is not needed, say --force")
+            raise SettingsError(f"drive {drive.name} is not blank: if what it holds is not needed, add --force")
         erase_labels(drive)
         write_label(drive, Label(self.superblock, self._new_uuid(), NO_PLACE))
-        self.drives = (*self.drives, drive)
+        if drive not in self.drives:
+            self.drives = (*self.drives, drive)
 
     # -- telling -------------------------------------------------------------------------------------------------
 

@@ -168,7 +168,7 @@ def _give_part(assembly: Assembly, settings: ArraySettings, index: int, each: Fo
     else:
         assembly.notes.append(
             f"drive {each.name} was put out of array {truth.name} before, what it holds is old: it is not used; "
-            f"nsu array replace {truth.name} {each.name} rebuilds it"
+            f"nsu array replace {truth.name} PLACE {each.name} --force rebuilds it"
         )
 
 

@@ -91,6 +91,23 @@ def test_a_drive_is_put_out_by_its_place_and_users_go_on(storage: Storage) -> No
         ArrayOrders(storage).replace({"array": "unit0", "old": "1"})
 
 
+def test_a_drive_that_was_put_out_can_be_rebuilt_where_it_was(storage: Storage, tmp_path: Path) -> None:
+    ArrayOrders(storage).replace({"array": "unit0", "old": "0"})
+    wait_for(storage, lambda: states(storage) == ["out", "good", "good"])
+    content = bytearray(patterned(65536, 2))
+    ask(storage, Op.WRITE, content)
+    again = {"array": "unit0", "old": "0", "new": str(tmp_path / "a")}
+    with pytest.raises(ControlError, match="not blank"):
+        ArrayOrders(storage).replace(again)
+    ArrayOrders(storage).replace({**again, "force": True})
+    wait_for(storage, lambda: states(storage) == ["good", "good", "good"])
+    ArrayOrders(storage).replace({"array": "unit0", "old": "1"})
+    wait_for(storage, lambda: states(storage) == ["good", "out", "good"])
+    back = bytearray(len(content))
+    ask(storage, Op.READ, back)
+    assert back == content
+
+
 def test_content_is_written_over_with_force_alone(storage: Storage, tmp_path: Path) -> None:
     full = tmp_path / "full"
     full.write_bytes(b"precious" * (SIZE // 8))

@@ -170,7 +170,7 @@ def test_a_drive_that_was_put_out_is_not_used_again_by_itself() -> None:
     assert set(assembly.drives) == {0, 1, 3}
     assert assembly.missing == {}
     assert "d2 was put out of array unit0 before" in assembly.notes[0]
-    assert "nsu array replace unit0 d2" in assembly.notes[0]
+    assert "nsu array replace unit0 PLACE d2 --force" in assembly.notes[0]
 
 
 def test_blank_and_known_spares_are_spares() -> None:
