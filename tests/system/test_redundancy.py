@@ -93,6 +93,19 @@ def test_data_outlives_a_drive_and_its_replacement(level: str, drives: int) -> N
 
 
 @needs("fio")
+@pytest.mark.parametrize(("level", "drives"), [("raid5", 3), ("raid10", 2)])
+def test_a_machine_killed_as_a_whole_starts_with_all_that_was_written(level: str, drives: int) -> None:
+    with array_world(level, drives) as world:
+        write(world)
+        world.machine.kill()
+        (world.machine.folder / "drive1.img").rename(world.machine.folder / "lost.img")
+        world.machine.start()
+        world.machine.wait_paths(4)
+        wait_for(lambda: states(world)[0] == "good")
+        verify(world)
+
+
+@needs("fio")
 def test_a_killed_owner_loses_nothing() -> None:
     with array_world("raid5", 3) as world:
         write(world)

@@ -56,22 +56,30 @@ class FaultyDrive(MemoryDrive):
         self.bad: set[int] = set()
         self.dead = False
         self.reads = 0
+        self.operations = 0
+        self.dies_at: int | None = None
+        """The operation at which it dies."""
+
+    def operate(self, what: str) -> None:
+        self.operations += 1
+        self.dead = self.dead or self.operations == self.dies_at
+        if self.dead:
+            raise DriveError(5, f"{self.name} can't {what}: it is dead")
 
     def read_into(self, view: memoryview, offset_bytes: int) -> None:
         self.reads += 1
-        if self.dead or self.bad & blocks_of(offset_bytes, len(view)):
+        self.operate("read")
+        if self.bad & blocks_of(offset_bytes, len(view)):
             raise DriveError(5, f"{self.name} can't read")
         super().read_into(view, offset_bytes)
 
     def write_from(self, view: memoryview, offset_bytes: int, durable: bool = False) -> None:
-        if self.dead:
-            raise DriveError(5, f"{self.name} is dead")
+        self.operate("write")
         self.bad -= blocks_of(offset_bytes, len(view))
         super().write_from(view, offset_bytes, durable)
 
     def flush(self) -> None:
-        if self.dead:
-            raise DriveError(5, f"{self.name} is dead")
+        self.operate("sync")
         super().flush()
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serverside.drives.base import DriveError
-from serverside.redundancy import machine
+from serverside.redundancy import machine, mending
 from serverside.redundancy.head import read_label
 from serverside.redundancy.machine import REPAIRS_MAX
 from serverside.redundancy.superblock import State
@@ -114,7 +114,7 @@ def test_a_drive_that_fails_a_write_is_put_out_and_all_others_remember_it(level:
         assert array.read() == fresh
         assert array.members.members[place].state == State.OUT
         assert array.board.readable(place) is None
-        assert "is dead" in array.board.why(place)
+        assert "it is dead" in array.board.why(place)
         for other in set(range(places)) - {place}:
             label = read_label(array.pool[other])
             assert label is not None
@@ -181,3 +181,48 @@ def test_two_bad_blocks_of_one_group_fail_that_request_alone(level: str, places:
         array.read(0, BLOCK)
     assert array.read(BLOCK, BLOCK) == content[BLOCK : 2 * BLOCK]
     assert array.members.lost() == frozenset()
+
+
+def scripted(array: Rig, model: bytearray) -> None:
+    """Writes of all sizes, a flush, zeroing, a scrub, a settling: whatever an owner does."""
+    blocks = len(model) // BLOCK
+    for number in range(12):
+        first, count = number * 5 % blocks, (1, 2, 5, blocks)[number % 4]
+        new = patterned(BLOCK * min(count, blocks - first), number)
+        model[first * BLOCK : first * BLOCK + len(new)] = new
+        array.write(first * BLOCK, new)
+        array.mending.tend()
+        if number == 5:
+            array.machine.flush()
+            array.mending.begin_scrub()
+        if number == 8:
+            model[: 6 * STRIPE_BYTES] = bytes(6 * STRIPE_BYTES)
+            array.machine.write_zeroes(0, 6 * STRIPE_BYTES)
+        assert array.read() == model
+    array.machine.settle()
+
+
+@pytest.mark.parametrize("spares", [0, 1])
+@pytest.mark.parametrize(("level", "places"), [("raid5", 3), ("raid10", 4)])
+def test_a_drive_may_die_at_any_of_its_operations(
+    level: str, places: int, spares: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "ZERO_BYTES_MIN", 1)
+    monkeypatch.setattr(mending, "STEP_BYTES", 1)
+    for place in range(places):
+        at, died = 0, True
+        while died:
+            at += 1
+            array = rig(level, places, rows=4, spares=spares, journal_bytes=8192)
+            victim = faulty(array.pool[place])
+            victim.dies_at = at
+            model = bytearray(array.layout.capacity_bytes)
+            scripted(array, model)
+            died = victim.dead
+            array.tend_all()
+            assert array.read() == model
+            assert array.scrub() == 0
+            after = Rig(array.members.superblock, [array.pool[m.drive or 0] for m in array.members.members])
+            after.machine.recover()
+            assert after.read() == model
+        assert at > 25
