@@ -181,8 +181,7 @@ class Machine:
         for member in update.members():
             if by_difference or (has_check and not update.covers(member)):
                 olds[member] = self._range_of(group, member, update)
-            news[member] = memoryview(bytearray(olds.get(member, bytes(update.size_bytes))))
-            update.lay_over(member, news[member])
+            news[member] = update.content(member, olds.get(member))
         at_bytes = group.row * self.layout.stripe_bytes
         changes = [
             Change(group.places[member], at_bytes + start, new[start - update.start_bytes : end - update.start_bytes])
@@ -191,7 +190,8 @@ class Machine:
             for start, end in update.runs(member)
         ]
         if has_check:
-            check = xor_of([*news.values(), *self._rest_of_check(group, update, olds, by_difference)])
+            parts = [*news.values(), *self._rest_of_check(group, update, olds, by_difference)]
+            check = parts[0] if len(parts) == 1 else xor_of(parts)
             changes.append(Change(group.places[-1], at_bytes + update.start_bytes, check))
         return changes
 

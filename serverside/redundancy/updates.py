@@ -57,12 +57,19 @@ class Update(NamedTuple):
         """Whether all of the range is new on this member."""
         return self.runs(member) == [(self.start_bytes, self.end_bytes)]
 
-    def lay_over(self, member: int, content: memoryview) -> None:
-        """Put the new parts of a member into `content`, which is its whole range."""
-        for part in self.parts:
-            if part.member == member:
-                at = part.start_bytes - self.start_bytes
-                content[at : at + len(part.data)] = part.data
+    def content(self, member: int, old: memoryview | None) -> memoryview:
+        """Give the whole range of a member: its new parts over what was there (None: not known, and not needed).
+
+        Without a copy where one part is all of it.
+        """
+        parts = [part for part in self.parts if part.member == member]
+        if len(parts) == 1 and len(parts[0].data) == self.size_bytes:
+            return parts[0].data
+        content = memoryview(bytearray(self.size_bytes if old is None else old))
+        for part in parts:
+            at = part.start_bytes - self.start_bytes
+            content[at : at + len(part.data)] = part.data
+        return content
 
 
 def updates_of(layout: Layout, writes: Iterable[Write]) -> list[Update]:

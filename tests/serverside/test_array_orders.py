@@ -92,6 +92,8 @@ def test_a_drive_is_put_out_by_its_place_and_users_go_on(storage: Storage) -> No
 
 
 def test_a_drive_that_was_put_out_can_be_rebuilt_where_it_was(storage: Storage, tmp_path: Path) -> None:
+    ArrayOrders(storage).scrub({"array": "unit0"})  # its label is newer then than what the server read at its start
+    wait_for(storage, lambda: counters(storage)["scrubs"] == 1)
     ArrayOrders(storage).replace({"array": "unit0", "old": "0"})
     wait_for(storage, lambda: states(storage) == ["out", "good", "good"])
     content = bytearray(patterned(65536, 2))

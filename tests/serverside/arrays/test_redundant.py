@@ -20,6 +20,7 @@ from serverside.drives.health import DriveHealth
 from serverside.drives.open import open_drive
 from serverside.errors import SettingsError
 from serverside.redundancy.guard import Change
+from serverside.redundancy.journal import Journal
 from serverside.settings import ArraySettings, DriveSettings
 from tests.serverside.redundancy.rig import patterned
 
@@ -121,7 +122,9 @@ def test_what_is_out_needs_the_owner_and_the_rest_is_read_directly(opened: Open)
     assert content_of(array) == content
 
 
-def test_nothing_is_read_directly_before_an_owner_has_mended_what_a_crash_left(opened: Open) -> None:
+def test_nothing_is_read_directly_before_an_owner_has_mended_what_a_crash_left(
+    opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
     array = opened("raid5", ["d0", "d1", "d2"])
     content = written(array)
     assert array._machine is not None
@@ -129,8 +132,17 @@ def test_nothing_is_read_directly_before_an_owner_has_mended_what_a_crash_left(o
     array._machine.guard.prepare([change])
     again = opened("raid5", ["d2", "d1", "d0"])
     assert [drive["state"] for drive in again.describe_drives()] == ["good", "good", "good"]
+    mended = Journal.recover
+    seen = []
+
+    def look(journal: Journal) -> int:
+        seen.append(reads(other_process(again)))
+        return mended(journal)
+
+    monkeypatch.setattr(Journal, "recover", look)
     assert reads(other_process(again)) is None
     again.own()
+    assert seen == [None]
     assert reads(other_process(again)) == b"j" * 4096 + content[4096:]
 
 

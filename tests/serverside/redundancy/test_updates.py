@@ -41,8 +41,7 @@ def test_updates_are_the_writes(world: tuple[Layout, list[Write]]) -> None:
         seen.append((update.group, update.start_bytes, update.end_bytes))
         for member in update.members():
             at = update.group * layout.group_bytes + member * layout.stripe_bytes + update.start_bytes
-            content = memoryview(bytearray(found[at : at + update.size_bytes]))
-            update.lay_over(member, content)
+            content = update.content(member, memoryview(found)[at : at + update.size_bytes])
             found[at : at + update.size_bytes] = content
             assert update.covers(member) == (0 not in content)
             inside = {b for start, end in update.runs(member) for b in range(start // BLOCK, end // BLOCK)}
