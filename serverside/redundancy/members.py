@@ -222,9 +222,10 @@ class Members:
                 self.spares.remove(spare)
 
     def open_to_readers(self) -> None:
-        """After the recovery: before it, what was acknowledged may be in the journal and not yet in its place.
+        """After the recovery. Before it, what was acknowledged may be in the journal and not yet in its place.
 
-        What a former owner of the same machine's run had opened stays so: what it acknowledged, it had written.
+        Where all is in its place, because only the owner has died, it does not stay there meanwhile: the journal is
+        replayed from the tail on, and a block that was written twice is old for a moment.
         """
         self.is_open = True
         for place in range(self.layout.places):
@@ -232,8 +233,7 @@ class Members:
 
     def _publish(self, place: int) -> None:
         member = self.members[place]
-        was_open = member.drive is not None and self.board.readable(place) == member.drive
-        may_read = member.state == State.IN and (self.is_open or was_open)
+        may_read = member.state == State.IN and self.is_open
         self.board.publish(place, member.drive, member.state, member.rows_done, may_read=may_read)
 
     def _stop(self, place: int, why: str) -> None:

@@ -20,7 +20,9 @@ from serverside.drives.health import DriveHealth
 from serverside.drives.open import open_drive
 from serverside.errors import SettingsError
 from serverside.redundancy.guard import Change
+from serverside.redundancy.head import read_label
 from serverside.redundancy.journal import Journal
+from serverside.redundancy.superblock import NO_PLACE
 from serverside.settings import ArraySettings, DriveSettings
 from tests.serverside.redundancy.rig import patterned
 
@@ -142,7 +144,9 @@ def test_nothing_is_read_directly_before_an_owner_has_mended_what_a_crash_left(
     monkeypatch.setattr(Journal, "recover", look)
     assert reads(other_process(again)) is None
     again.own()
-    assert seen == [None]
+    array = other_process(again)
+    array.own()  # the next owner, while others read
+    assert seen == [None, None]
     assert reads(other_process(again)) == b"j" * 4096 + content[4096:]
 
 
@@ -189,6 +193,23 @@ def test_a_drive_that_came_later_is_not_inherited(opened: Open) -> None:
     assert array.board.readable(0) == 3
     assert reads(srw) is None
     assert reads(other_process(array)) == content
+
+
+def test_a_blank_drive_is_a_spare_from_then_on(opened: Open) -> None:
+    opened("raid5", ["d0", "d1", "d2"]).release()
+    array = opened("raid5", ["d0", "d1", "d2"], ["later"])
+    assert read_label(array.drives[3]) is None
+    array.own()
+    label = read_label(array.drives[3])
+    assert label is not None
+    assert label.place == NO_PLACE
+    array.obey(PUT_OUT, 2)
+    while array.tend():
+        pass
+    swapped = opened("raid5", ["later", "d0", "d1"], ["d2"])  # known by its label, whatever line of nsu.conf names it
+    swapped.own()
+    assert [drive["name"].rpartition("/")[2] for drive in swapped.describe_drives()] == ["d0", "d1", "later", "d2"]
+    assert [drive["state"] for drive in swapped.describe_drives()][:3] == ["good"] * 3
 
 
 def test_everything_but_reading_needs_the_owner(opened: Open) -> None:
