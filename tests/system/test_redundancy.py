@@ -1,5 +1,6 @@
 """Proved with both sides running: raid5 and raid10 keep every block through loss, replacement, rebuild and scrub."""
 
+import signal
 import subprocess
 import sys
 import time
@@ -23,7 +24,8 @@ BLOCKS = 3 * MIB // 512
 
 @contextmanager
 def array_world(level: str, drives: int) -> Iterator[World]:
-    with spawn_world(units={"unit_1": BLOCKS}, paths=4, level=level, drives=drives) as world:
+    units = {"unit_1": BLOCKS, "busy": BLOCKS}
+    with spawn_world(units=units, paths=4, level=level, drives=drives, zero=["unit_1"]) as world:
         yield world
 
 
@@ -63,11 +65,31 @@ def fio(world: World, name: str, *options: str) -> None:
 
 
 def write(world: World) -> None:
-    fio(world, "write", "--do_verify=0", "--bs=64k")
+    fio(world, "write", "--do_verify=0", "--bs=64k", "--end_fsync=1")
 
 
 def verify(world: World) -> None:
     fio(world, "write", "--verify_only", "--bs=64k")
+
+
+@contextmanager
+def busy(world: World) -> Iterator[None]:
+    """Somebody writes and verifies all the while, on another partition of the same array."""
+    command = [
+        "fio", "--name=busy", "--ioengine=nbd", f"--uri={world.uri('busy')}", "--rw=randwrite", "--iodepth=16",
+        "--bssplit=4k/60:64k/40", f"--size={BLOCKS * 512}", "--verify=crc32c", "--verify_fatal=1",
+        "--verify_backlog=64", "--serialize_overlap=1", "--time_based", "--runtime=600", "--verify_state_save=0",
+    ]  # fmt: skip
+    fio = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        yield
+        assert fio.poll() is None, fio.communicate()[0]
+        fio.send_signal(signal.SIGINT)
+        told, _ = fio.communicate(timeout=60)
+        assert "err= 0" in told, told
+    finally:
+        fio.kill()
+        fio.communicate()
 
 
 @needs("fio")
@@ -75,16 +97,15 @@ def verify(world: World) -> None:
 def test_data_outlives_a_drive_and_its_replacement(level: str, drives: int) -> None:
     with array_world(level, drives) as world:
         write(world)
-        verify(world)
-        assert "put out" in nsu(world, "array", "replace", "unit0", "1")
-        wait_for(lambda: states(world)[1] == "out")
-        verify(world)
-        fresh = Path(world.machine.folder / "fresh.img")
-        with fresh.open("wb") as file:
-            file.truncate(Path(world.machine.folder / "drive1.img").stat().st_size)
-        assert "rebuilt on" in nsu(world, "array", "replace", "unit0", "1", str(fresh))
-        write(world)
-        wait_for(lambda: states(world) == ["good"] * drives)
+        with busy(world):
+            assert "put out" in nsu(world, "array", "replace", "unit0", "1")
+            wait_for(lambda: states(world)[1] == "out")
+            verify(world)
+            fresh = Path(world.machine.folder / "fresh.img")
+            with fresh.open("wb") as file:
+                file.truncate(Path(world.machine.folder / "drive1.img").stat().st_size)
+            assert "rebuilt on" in nsu(world, "array", "replace", "unit0", "1", str(fresh))
+            wait_for(lambda: states(world) == ["good"] * drives)
         verify(world)
         nsu(world, "array", "scrub", "unit0")
         wait_for(lambda: array_of(world)["redundancy"]["scrubs"] == 1)
