@@ -94,6 +94,8 @@ class Storage:
             try:
                 drives.append(self.open_next(drive, open_patiently))
             except DriveError as error:
+                if error.errno == EBUSY:
+                    raise  # it is there, and somebody uses it, perhaps this very array: no reason to go on without it
                 absent.append(str(error))
         return open_array(settings, drives, absent)
 

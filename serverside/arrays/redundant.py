@@ -343,6 +343,9 @@ class Redundant(Array):
             "place": place,
             "rebuilt_percent": 100 * row.get("rows_done") // self.layout.rows if state == State.REBUILDING else None,
             "repaired_blocks": row.get("repaired"),
+            "operations": row.get("operations"),
+            "mean_us": row.get("busy_us") // max(1, row.get("operations")),
+            "slowest_us": row.get("slowest_us"),
             "why_out": self.board.why(place) if state == State.OUT else "",
         }
 

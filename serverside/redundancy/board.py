@@ -12,7 +12,7 @@ import mmap
 from ipc.counters import CounterTable
 from serverside.redundancy.superblock import State
 
-PLACE_CELLS = ("readable", "drive", "state", "rows_done", "repaired")
+PLACE_CELLS = ("readable", "drive", "state", "rows_done", "repaired", "operations", "busy_us", "slowest_us")
 ARRAY_CELLS = ("epoch", "stopped", "repaired", "reconstructed", "mismatches", "replayed", "scrub_row", "scrubs")
 WHY_BYTES = 256
 
@@ -48,6 +48,19 @@ class Board:
         row.set("drive", 0 if drive is None else drive + 1)
         row.set("state", state)
         row.set("rows_done", rows_done)
+
+    def note_time(self, place: int, spent_us: int) -> None:
+        """Owner only: an operation of this place's drive took so long."""
+        row = self.rows[place]
+        row.add("operations")
+        row.add("busy_us", spent_us)
+        if spent_us > row.get("slowest_us"):
+            row.set("slowest_us", spent_us)
+
+    def forget_times(self, place: int) -> None:
+        """Owner only: another drive has this place."""
+        for name in ("repaired", "operations", "busy_us", "slowest_us"):
+            self.rows[place].set(name, 0)
 
     def drive(self, place: int) -> int | None:
         """Give the index of the drive that has a place, read or not."""

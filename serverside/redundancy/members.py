@@ -11,7 +11,9 @@ Offsets are those of the data area unless a name says otherwise.
 """
 
 import errno
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
@@ -58,6 +60,7 @@ class Members:
         spares: list[Spare],
         board: Board,
         say: Say,
+        clock_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self.layout = layout
         self.superblock = superblock
@@ -66,6 +69,7 @@ class Members:
         self.spares = spares
         self.board = board
         self.say = say
+        self.clock_ns = clock_ns
         self.stopped: str | None = None
         self.is_open = False
         """Whether everybody may read directly what is in."""
@@ -103,7 +107,8 @@ class Members:
 
     def read(self, place: int, offset_bytes: int, view: memoryview) -> None:
         """Read from a place that is not out. Raise DriveError; nothing follows from it here."""
-        self.drive(place).read_into(view, self._data_at + offset_bytes)
+        with self._timed(place):
+            self.drive(place).read_into(view, self._data_at + offset_bytes)
 
     def write(self, place: int, offset_bytes: int, view: memoryview, durable: bool = False) -> bool:
         """Write to a place; False: it is out, or is put out by this. Raise DriveError if the array stops."""
@@ -114,7 +119,8 @@ class Members:
         if self.members[place].state == State.OUT:
             return False
         try:
-            self.drive(place).write_from(view, drive_offset_bytes, durable)
+            with self._timed(place):
+                self.drive(place).write_from(view, drive_offset_bytes, durable)
         except DriveError as error:
             self.put_out(place, str(error))
             return False
@@ -135,7 +141,8 @@ class Members:
         self.check()
         for place in self.present() if places is None else places:
             try:
-                self.drive(place).flush()
+                with self._timed(place):
+                    self.drive(place).flush()
             except DriveError as error:
                 self.put_out(place, str(error))
 
@@ -186,7 +193,7 @@ class Members:
         """Give a place that is out to a drive that holds nothing of it yet."""
         assert self.members[place].state == State.OUT
         self.members[place] = Member(spare.drive, spare.uuid, State.REBUILDING)
-        self.board.rows[place].set("repaired", 0)
+        self.board.forget_times(place)
         self.say(f"array {self.superblock.name}: place {place} is rebuilt on {self.pool[spare.drive].name}")
         self._publish(place)
         self.save()
@@ -230,6 +237,12 @@ class Members:
         self.is_open = True
         for place in range(self.layout.places):
             self._publish(place)
+
+    @contextmanager
+    def _timed(self, place: int) -> Iterator[None]:
+        began_ns = self.clock_ns()
+        yield
+        self.board.note_time(place, (self.clock_ns() - began_ns) // 1000)
 
     def _publish(self, place: int) -> None:
         member = self.members[place]

@@ -25,6 +25,8 @@ COUNTS = {"repaired": 2, "reconstructed": 9, "mismatches": 0, "scrubs": 1, "repl
 def test_a_drive_is_told_with_its_place_and_what_is_wrong() -> None:
     assert drive_line(GOOD) == "place 0: /srv/a  1 GiB  good"
     assert drive_line(REBUILDING) == "place 1: /srv/a  1 GiB  rebuilding 43 %, 2 blocks repaired"
+    timed = {**GOOD, "operations": 10, "mean_us": 1200, "slowest_us": 80_000}
+    assert drive_line(timed) == "place 0: /srv/a  1 GiB  good, 1.2 ms an operation, 80 ms the slowest"
     assert drive_line(OUT) == "place 2: /srv/a  1 GiB  out: a write failed"
     assert drive_line({"name": "/srv/x", "size_bytes": 1 << 30, "state": "good"}) == "/srv/x  1 GiB  good"
 

@@ -104,6 +104,20 @@ def test_a_rebuilt_drive_is_not_readable_while_somebody_does_not_remember_it(mon
     assert array.board.readable(1) == 1
 
 
+def test_the_times_of_each_drive_are_told_and_begin_anew_with_another() -> None:
+    array = rig("raid5", spares=1)
+    now = iter(range(0, 10**9, 3_000_000))
+    array.members.clock_ns = lambda: next(now)
+    array.members.read(1, 0, memoryview(bytearray(512)))
+    array.members.write(1, 0, memoryview(bytes(512)))
+    array.members.flush([1])
+    row = array.board.rows[1]
+    assert (row.get("operations"), row.get("busy_us"), row.get("slowest_us")) == (3, 9000, 3000)
+    array.members.put_out(1, "test")
+    array.members.begin_rebuild(1, array.members.spares.pop())
+    assert (row.get("operations"), row.get("busy_us"), row.get("slowest_us")) == (0, 0, 0)
+
+
 def test_a_spare_gets_a_label_and_then_a_place() -> None:
     array = rig("raid5", spares=2)
     faulty(array.pool[5]).dead = True
