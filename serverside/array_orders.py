@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from ipc.control import ControlError
+from ipc.packets import QueueFull
 from serverside.driver.packets import PUT_OUT, SCRUB
 from serverside.drives.base import Drive, DriveError
 from serverside.drives.open import open_drive
@@ -30,7 +31,7 @@ class ArrayOrders:
     def scrub(self, arguments: Arguments) -> dict[str, Any]:
         """`array`: compare all its groups."""
         array = self._array(arguments)
-        self.storage.order(array, SCRUB)
+        self._order(array, SCRUB)
         return {"array": array.name}
 
     def replace(self, arguments: Arguments) -> dict[str, Any]:
@@ -42,10 +43,16 @@ class ArrayOrders:
         place, new = self._place(array, str(arguments["old"])), arguments.get("new")
         if new is not None:
             self._take_in(array, Path(str(new)), force=arguments.get("force") is True)
-        self.storage.order(array, PUT_OUT, place)
+        self._order(array, PUT_OUT, place)
         if new is not None:
             self.storage.renew_driver(array)
         return {"array": array.name, "place": place, "new": new}
+
+    def _order(self, array: "Redundant", order: int, place: int = 0) -> None:
+        try:
+            self.storage.order(array, order, place)
+        except QueueFull as error:
+            raise ControlError(f"the owner of array {array.name} takes no more orders now: try again") from error
 
     def _array(self, arguments: Arguments) -> "Redundant":
         name = str(arguments["array"])

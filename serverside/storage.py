@@ -181,8 +181,8 @@ class Storage:
         return [place.child for place in self.places.values() if place.child is not None]
 
     def order(self, array: Array, order: int, place: int = 0) -> None:
-        """Post an order to an array's owner. Nobody waits for it: `describe_arrays` tells what it does."""
-        self.places[array.name].channel.commands.put(Command(0, NO_SEAT, order, False, 0, place, 0).pack())
+        """Post an order to an array's owner. Nobody waits for it: `describe_arrays` tells what it does. QueueFull."""
+        self.places[array.name].channel.commands.put_many(Command(0, NO_SEAT, order, False, 0, place, 0).pack())
 
     def renew_driver(self, array: Array) -> None:
         """Have another driver process follow, forked now: it knows what this process has learnt since."""

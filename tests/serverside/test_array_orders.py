@@ -1,5 +1,6 @@
 """Proved with a real driver process: orders are carried out, by the next owner if need be, and refusals say why."""
 
+import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -136,6 +137,22 @@ def test_what_cannot_be_done_is_said(storage: Storage, order: dict[str, Any], se
     with pytest.raises(ControlError, match=sentence):
         ArrayOrders(storage).replace(order)
     assert states(storage) == ["good", "good", "good"]
+
+
+def test_too_many_orders_are_refused_and_hold_nobody_up(storage: Storage) -> None:
+    child = storage.places["unit0"].child
+    assert child is not None
+
+    def flood() -> None:
+        for _ in range(100_000):
+            ArrayOrders(storage).scrub({"array": "unit0"})
+
+    child.signal(signal.SIGSTOP)
+    try:
+        with pytest.raises(ControlError, match="takes no more orders now"):
+            flood()
+    finally:
+        child.signal(signal.SIGCONT)
 
 
 def test_a_drive_that_is_too_small_is_not_taken(storage: Storage, tmp_path: Path) -> None:

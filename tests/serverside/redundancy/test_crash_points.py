@@ -212,3 +212,12 @@ def test_no_crash_breaks_a_promise_in_a_long_run(name: str) -> None:
     count = crash_everywhere(WORLDS[name], 2000, 3, share=1.0)
     print(f"{name}: {count}")
     assert count.broken == count.mismatches == 0
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("power_stays", [False, True])
+@pytest.mark.parametrize("name", WORLDS)
+def test_no_crash_during_a_recovery_does_in_a_long_run(name: str, power_stays: bool) -> None:
+    count = crash_again(WORLDS[name], 300, 4, share=0.5, power_stays=power_stays)
+    print(f"{name}, {'owner' if power_stays else 'power'} first: {count}")
+    assert count.broken == 0
