@@ -18,6 +18,7 @@ reaps this process before it has the path fenced. Nor is a slot still being sent
 answer to a request that is not wholly sent ends the path.
 """
 
+import os
 import select
 import socket
 import time
@@ -25,13 +26,15 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from hostside.driver.waited import Waited
 from hostside.packets import COMMAND, PACKET_BYTES, REPORT, Report
 from hostside.wiring import HEARTS, PATH_COUNTERS, Wiring
 from ipc.child import Life
+from ipc.endpoints import endpoint
 from ipc.exits import Exit
 from ipc.memory_pressure import withstand_memory_pressure
 from ipc.silence import Silence
-from ipc.tcp import keep_alive, unanswered_s
+from ipc.tcp import keep_alive, least_round_trip_s, unanswered_s
 from ipc.vectors import rest_after
 from protocol.crc import crc32c
 from protocol.data import host_data
@@ -65,7 +68,7 @@ PING_TAG = 0xFFFFFFFF
 READ, WRITE, PING = int(Op.READ), int(Op.WRITE), int(Op.PING)
 TRACE, PAYLOAD_CRC = int(Flag.TRACE), int(Flag.PAYLOAD_CRC)
 DONE = int(Report.DONE)
-REQUESTS, ERRORS, READ_BYTES, WRITTEN_BYTES = (PATH_COUNTERS.index(name) for name in PATH_COUNTERS)
+REQUESTS, ERRORS, READ_BYTES, WRITTEN_BYTES, WAITED_MS, ROUND_TRIP_US = range(len(PATH_COUNTERS))
 HEARD = HEARTS.index("heard_ns")
 
 
@@ -133,17 +136,23 @@ class Agent:
         self.pinged = False
         self.withstands = False
         """What memory pressure asks of this process was done: see `Wiring.in_write_back`."""
+        self.waited = Waited()
+        """For how long commands waited for room in the window: several disks may give more than it holds."""
+        self.leaving = False
 
     # -- the loop ------------------------------------------------------------------------------------------------
 
     def run(self) -> None:
-        """Serve until the path is lost (raises PathLost) or SIGTERM comes with nothing in flight."""
+        """Serve until the path is lost (raises PathLost), or SIGTERM has come and nothing is left to do."""
         self.sock.setblocking(False)
         self.poll.register(self.commands.fileno(), select.EPOLLIN)
         self.poll.register(self.sock.fileno(), select.EPOLLIN)
+        wake_fd, waking_fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self.poll.register(wake_fd, select.EPOLLIN)
+        self.life.on_stop = lambda: os.write(waking_fd, b"!")  # SIGTERM: the loop must not sleep on
         self.say_available()
         commands_fd, in_write_back = self.commands.fileno(), self.wiring.in_write_back
-        while not (self.life.stop_asked and not self.sent):
+        while not (self.life.stop_asked and self.may_leave()):
             if in_write_back[0] and not self.withstands:
                 self.withstands = True
                 withstand_memory_pressure()
@@ -152,24 +161,38 @@ class Agent:
             for fd, event in events:
                 if fd == commands_fd:
                     self.fetch_commands()
+                elif fd == wake_fd:
+                    self.poll.unregister(wake_fd)
                 elif event & ~select.EPOLLOUT:
                     self.receive()
             self.start_commands()
+            if self.backlog or self.waited.is_running:
+                self.waited.note(bool(self.backlog), now_ns / 1e9)
             self.send()
             self.post_reports()
             if now_ns >= self.look_at_ns:
                 self.look()
+
+    def may_leave(self) -> bool:
+        """Asked to go, say at first that nothing more is taken; go when all that was given before that is done.
+
+        A command that comes later still is safe: it was never sent, and LOST follows.
+        """
+        if not self.leaving:
+            self.leaving = True
+            self.say_to_all(Report.CLOSING)
+        return not (self.sent or self.backlog) and self.commands.empty()
 
     def say_available(self) -> None:
         """Message 1H of Figure 5: "if you have work to do, give it to me", once for each disk.
 
         Each is offered the whole window: what several give together beyond it waits in `backlog`, in its order.
         """
-        window = self.order.window
+        self.say_to_all(Report.AVAILABLE, window=self.order.window)
+
+    def say_to_all(self, kind: Report, *, window: int = 0) -> None:
         for disk in self.wiring.disks:
-            packet = REPORT.pack(
-                0, Report.AVAILABLE, 0, self.order.path, self.order.incarnation, disk.index, 0, window, 0, 0
-            )
+            packet = REPORT.pack(0, kind, 0, self.order.path, self.order.incarnation, disk.index, 0, window, 0, 0)
             disk.reports.put(packet)
 
     # -- commands out --------------------------------------------------------------------------------------------
@@ -380,6 +403,8 @@ class Agent:
         """Find out whether the other end is still there, or raise PathLost; `protocol/timers.py` says when and why."""
         now_ns = time.monotonic_ns()
         self.look_at_ns = now_ns + LOOK_NS
+        self.cells[WAITED_MS] = int(self.waited.total_s * 1000)
+        self.cells[ROUND_TRIP_US] = int(least_round_trip_s(self.sock) * 1e6)
         silent_s = self.silence.look((now_ns - self.heard_ns) / 1e9)
         if silent_s < PING_EVERY_S:
             return
@@ -402,7 +427,7 @@ class Agent:
         self.send()
 
     def where(self) -> str:
-        return f"{self.order.address}:{self.order.port}"
+        return endpoint(self.order.address, self.order.port)
 
 
 def run_agent(life: Life, order: PathOrder, wiring: Wiring) -> int:
@@ -420,7 +445,9 @@ def run_agent(life: Life, order: PathOrder, wiring: Wiring) -> int:
         wiring.write_reason(order.path, str(error))
         return Exit.PATH_LOST
     except OSError as error:
-        wiring.write_reason(order.path, f"connecting to {order.address}:{order.port}: {error.strerror or error}")
+        wiring.write_reason(
+            order.path, f"connecting to {endpoint(order.address, order.port)}: {error.strerror or error}"
+        )
         return Exit.PATH_LOST
     return Exit.OK
 

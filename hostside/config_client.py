@@ -14,6 +14,7 @@ from itertools import cycle
 
 from hostside.settings import ServerEntry
 from ipc.backoff import Backoff
+from ipc.endpoints import endpoint
 from ipc.loop import Loop, Timer
 from ipc.silence import Silence
 from ipc.tcp import keep_alive, limit_unacknowledged, unanswered_s
@@ -70,6 +71,8 @@ class ConfigClient:
         self.is_served = is_served
         self.addresses = cycle(entry.addresses)
         self.address = ""
+        self.stays = False
+        """The next connection goes to the same address."""
         self.sock: socket.socket | None = None
         self.dialogue: HostDialogue | None = None
         self.timer: Timer | None = None
@@ -91,7 +94,8 @@ class ConfigClient:
 
     def connect(self) -> None:
         """Appendix D (1): connect to the NSU's configuration port, from a privileged port where we may."""
-        self.address = next(self.addresses)
+        if not self.stays:
+            self.address = next(self.addresses)
         try:
             family = socket.getaddrinfo(self.address, self.entry.config_port, type=socket.SOCK_STREAM)[0][0]
             self.sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
@@ -217,8 +221,9 @@ class ConfigClient:
 
     # -- ending --------------------------------------------------------------------------------------------------
 
-    def lose(self, sentence: str, *, pause_s: float | None = None) -> None:
-        """End this socket and try again after a pause."""
+    def lose(self, sentence: str, *, pause_s: float | None = None, stays: bool = False) -> None:
+        """End this socket and try again after a pause; at the same address (`stays`) when that is not at fault."""
+        self.stays = stays
         self.disconnect()
         self.trouble = sentence
         if not self.closed:
@@ -284,7 +289,7 @@ class ConfigClient:
         )
 
     def where(self) -> str:
-        return f"{self.address}:{self.entry.config_port}"
+        return endpoint(self.address, self.entry.config_port)
 
 
 def bind_privileged(sock: socket.socket) -> None:

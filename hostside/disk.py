@@ -21,9 +21,11 @@ from ipc.control import ControlError, ControlServer, Verb
 from ipc.exits import Exit
 from ipc.loop import Loop
 from ipc.memory_pressure import withstand_memory_pressure
+from ipc.packets import QueueFull
 
 BEAT_EVERY_S = 1.0
 DRAIN_MOST_S = 10.0
+FULL_PAUSE_S = 0.01
 FORCED_DRAIN_S = 2.5
 """`nsu detach --force` has come back within 10 s, whatever this process does."""
 
@@ -49,6 +51,7 @@ class DiskProcess:
             self.memory_notices = withstand_memory_pressure()
         self.wires = wiring.disks[index]
         self.commands = wiring.commands
+        self.load = wiring.loads.row(index)
         self.loop = Loop()
         self.wires.pool.populate()
         self.driver = HostDriver(
@@ -60,6 +63,8 @@ class DiskProcess:
             clock=time.monotonic,
             fail_after_s=entry.fail_after_s,
         )
+        self.unsent: dict[int, bytes] = {}
+        """Commands by path. A queue is far larger than a path's window, so hardly ever is anything left here."""
         self.loop.watch(self.wires.reports, on_readable=self.take_reports)
         self.loop.after_each(self.send_commands)
         self.frontend = open_frontend(self.loop, self.driver, Showing(settings, entry.name, entry.fail_after_s))
@@ -99,12 +104,22 @@ class DiskProcess:
             self.stop()
 
     def send_commands(self) -> None:
+        """Hand on what the driver gives; what a full queue does not take is kept, in its order, and tried again."""
         for path, packets in self.driver.outgoing():
-            self.commands[path].put_many(packets)
+            self.unsent[path] = self.unsent.get(path, b"") + packets
+        for path in tuple(self.unsent):
+            packets = self.unsent.pop(path)
+            try:
+                self.commands[path].put_many(packets)
+            except QueueFull as full:
+                self.unsent[path] = packets[full.put_bytes :]
+                self.loop.call_later(FULL_PAUSE_S, lambda: None)  # a turn, at whose end we come here again
 
     def beat(self) -> None:
         self.life.beat()
         self.driver.tick(self.loop.now())
+        self.load.set("waited_ms", int(self.driver.waited.total_s * 1000))
+        self.load.set("in_flight_most", self.driver.take_held_most())
         self.loop.call_later(BEAT_EVERY_S, self.beat)
 
     # -- ending --------------------------------------------------------------------------------------------------

@@ -182,9 +182,8 @@ class Disks:
             self.rest(disk, f"its process (pid {child.pid}) died and is started again: {why}")
         if may_have_given:
             disk.died_in_session = self.link.sessions
-            self.link.client.lose(
-                f"the process of disk {disk.settings.name} died; its paths are fenced by a new session"
-            )
+            sentence = f"the process of disk {disk.settings.name} died; its paths are fenced by a new session"
+            self.link.client.lose(sentence, stays=True)
 
     def failed(self, disk: DiskState, failure: str) -> None:
         disk.failure = failure

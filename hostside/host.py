@@ -17,12 +17,14 @@ from hostside.status import describe_disks, describe_host
 from ipc.child import Child, Life, fork_child
 from ipc.control import ControlServer
 from ipc.exits import Exit
+from ipc.interfaces import Interfaces
 from ipc.loop import Loop
 from ipc.say import say, say_held
 from ipc.watch import Watch
 from protocol.timers import CHILD_SILENT_MOST_S, LOOK_EVERY_S, MISSED_AFTER_S, SPINNING_MOST_S, STOPPED_MOST_S
 
 SIGTERM, SIGCHLD, SIGHUP = 15, 17, 1
+LOOK_AROUND_EVERY_S = 1.0
 DRAIN_MOST_S = 12.0
 DRAIN_TOLD_S = 0.5
 """A drain that takes longer than this is told of."""
@@ -52,6 +54,7 @@ class HostProcess:
             },
         )
         self.stopping = False
+        self.interfaces = Interfaces()
         self.watch = Watch(
             look_every_s=LOOK_EVERY_S,
             missed_s=MISSED_AFTER_S,
@@ -71,6 +74,7 @@ class HostProcess:
             self.loop.call_later(0, self.stop)  # SIGTERM came before the loop could hear it
         self.life.ready()
         self.look()
+        self.look_around()
         self.loop.run()
         for link in self.links:
             link.close()
@@ -84,6 +88,15 @@ class HostProcess:
         self.kill_useless()
         say_held()
         self.loop.call_later(LOOK_EVERY_S, self.look)
+
+    def look_around(self) -> None:
+        """Once a second: what is new among the interfaces of this machine, and how busy the paths are."""
+        if self.interfaces.look().appeared:
+            for link in self.links:
+                link.try_networks()
+        for link in self.links:
+            link.look_at_load()
+        self.loop.call_later(LOOK_AROUND_EVERY_S, self.look_around)
 
     def kill_useless(self) -> None:
         """A disk or agent that is not at work holds up requests; its paths are buried in order."""

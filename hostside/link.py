@@ -11,14 +11,19 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from hostside.agent import PathOrder, run_agent
+from hostside.balance import next_at, next_closing, next_opening, overdue
 from hostside.config_client import ConfigClient
 from hostside.disks import WINDOW, Disks, DiskState
-from hostside.paths import NEXT, SHORT_LIFE_S, Path, PathEvent, PathState, PathTable
+from hostside.growth import Growth
+from hostside.load_meter import LoadMeter
+from hostside.networks import REST_FIRST_S, REST_MOST_S
+from hostside.paths import NEXT, Path, PathEvent, PathState, PathTable
 from hostside.settings import ServerEntry
 from hostside.wiring import Wiring, make_wiring
 from ipc.backoff import Backoff
 from ipc.child import Child, fork_child
-from ipc.exits import describe_exit
+from ipc.endpoints import endpoint
+from ipc.exits import Exit, describe_exit
 from ipc.loop import Loop, Timer
 from ipc.say import say
 from protocol import events
@@ -26,8 +31,7 @@ from protocol.events import Event
 from protocol.records import UnitFlag, UnitRecord
 from protocol.timers import ANSWER_WITHIN_S
 
-PATH_PAUSE_FIRST_S = 0.05
-PATH_PAUSE_MOST_S = 5.0
+SIGTERM, SIGKILL = 15, 9
 V1_BLOCKS_MAX = 1 << 32
 """Appendix C, zn_lba_hi "not yet used": 0x01 can name no block from 2 TiB on."""
 REASONS_TOLD_MAX = 16
@@ -44,10 +48,13 @@ class ServerLink:
         self.disks = Disks(self, self.wiring, entry.disks)
         self.client = ConfigClient(loop, entry, on_event=self.on_event, on_lost=self.on_lost, is_served=self.is_served)
         self.paths = PathTable(
+            self.wiring.paths,
             entry.connections,
-            lambda: Backoff(PATH_PAUSE_FIRST_S, PATH_PAUSE_MOST_S, random=random.random),
+            lambda: Backoff(REST_FIRST_S, REST_MOST_S, random=random.random),
             self.disks.tell_lost,
         )
+        self.growth = Growth(entry.connections, WINDOW[self.version])
+        self.load_meter = LoadMeter(self.wiring)
         self.agents: dict[int, Child] = {}
         self.killed: dict[Child, str] = {}
         """Children that we have killed and not yet reaped, and why."""
@@ -89,6 +96,7 @@ class ServerLink:
         for path in self.paths.paths:
             if path.state in (PathState.IDLE, PathState.DYING, PathState.ORPHANED):
                 self.paths.move(path, PathEvent.SESSION_GRANTED, now_s)
+        self.paths.begin(now_s)
         self.sessions += 1
         self.told.clear()
         say(f"nsu: host: logged in to {self.entry.name} at {self.client.where()} (version 0x{event.version:02x})")
@@ -114,8 +122,11 @@ class ServerLink:
         self.disks.take(list(event.units))
 
     def on_dataports(self, event: events.DataPorts) -> None:
-        self.paths.ports = event.ports
-        self.open_paths()
+        """Whatever made the server tell them may also have brought one back."""
+        now_s = self.loop.now()
+        self.paths.set_ports(event.ports, now_s)
+        self.paths.try_now(now_s)
+        self.tend_paths()
 
     def on_ticket(self, event: events.PathTicket) -> None:
         path = self.paths.paths[event.path]
@@ -125,16 +136,15 @@ class ServerLink:
     def on_path_refused(self, event: events.PathRefused) -> None:
         path = self.paths.paths[event.path]
         if path.state is PathState.TICKET:
-            path.reason = event.sentence
+            self.note_end(path, event.sentence)
             self.paths.move(path, PathEvent.REFUSED, self.loop.now())
-            self.paths.rest(path, self.loop.now())
-            self.open_paths()
+            self.tend_paths()
 
     def on_fenced(self, event: events.Fenced) -> None:
         path = self.paths.paths[event.path]
         if path.state is PathState.FENCING:
             self.paths.move(path, PathEvent.FENCED, self.loop.now())
-            self.open_paths()
+            self.tend_paths()
 
     def on_notified(self, event: events.Notified) -> None:
         """A change need not cut anyone off: ask again for what changed."""
@@ -171,7 +181,7 @@ class ServerLink:
         for path in self.paths.paths:
             if path.state is PathState.FENCED_DYING:
                 continue
-            if path.state in (PathState.STARTING, PathState.UP):
+            if path.state in (PathState.STARTING, PathState.UP, PathState.CLOSING):
                 self.kill(self.agents[path.number], "its session ended")
             if path.state is not PathState.IDLE:
                 self.paths.move(path, PathEvent.SESSION_LOST, now_s)
@@ -209,21 +219,46 @@ class ServerLink:
 
     # -- paths ---------------------------------------------------------------------------------------------------
 
-    def open_paths(self) -> None:
-        """Open what is wanted and can be had; come again when a resting path may."""
+    def tend_paths(self) -> None:
+        """Open what is missing and close what is too much; come again when time alone may change the answer."""
         if self.granted is None or self.stopping:
             return
         now_s = self.loop.now()
-        for path in list(self.paths.wanting(now_s)):
-            path.port = None
-            port = self.paths.choose_port(now_s)
-            if port is None:
-                break
-            path.port = port
+        while (opening := next_opening(self.paths, now_s)) is not None:
+            path, network = opening
+            path.network = network
             self.paths.move(path, PathEvent.ASK, now_s)
             self.ask_ticket(path)
+        closing = next_closing(self.paths, now_s)
+        if closing is not None:
+            self.paths.move(closing, PathEvent.CLOSE, now_s)
+            self.agents[closing.number].signal(SIGTERM)
+        for path in overdue(self.paths, now_s):
+            self.kill(self.agents[path.number], "it was told to close, and did not end")
         self.client.send()
         self.wake_for_paths(now_s)
+
+    def look_at_load(self) -> None:
+        """Once a second: have more paths while that helps, and fewer when they are not needed."""
+        now_s = self.loop.now()
+        up = [path.number for path in self.paths.paths if path.state is PathState.UP]
+        load = self.load_meter.look(now_s, [disk.index for disk in self.disks if disk.child is not None], up)
+        most = min(self.entry.connections + self.entry.extra_connections, self.paths.places)
+        wanted = self.growth.tick(load, len(up), most, now_s)
+        if wanted != self.paths.wanted:
+            self.paths.wanted = wanted
+            self.tend_paths()
+
+    def try_networks(self) -> None:
+        """An interface of this machine has come up: what does not work may work now.
+
+        Who is waiting for an answer over such a network may wait for seconds, until TCP asks again; so he begins anew.
+        """
+        for path in self.paths.paths:
+            if path.state is PathState.STARTING and path.network is not None and path.network.in_doubt:
+                self.kill(self.agents[path.number], "an interface came up: it is tried anew")
+        self.paths.try_now(self.loop.now())
+        self.tend_paths()
 
     def ask_ticket(self, path: Path) -> None:
         assert self.client.dialogue is not None
@@ -236,10 +271,10 @@ class ServerLink:
         """Come again when a rest ends. `now_s` is the moment for which paths were opened: with a later one, a rest
         that ended in between would be neither opened nor waited for.
         """
-        at_s = self.paths.next_at(now_s)
+        at_s = next_at(self.paths, now_s)
         if self.timer is not None:
             self.timer.cancel()
-        self.timer = None if at_s is None else self.loop.call_at(at_s, self.open_paths)
+        self.timer = None if at_s is None else self.loop.call_at(at_s, self.tend_paths)
 
     def fork_agent(self, path: Path, nonce: bytes) -> None:
         assert self.granted is not None
@@ -260,7 +295,7 @@ class ServerLink:
             window=WINDOW[self.version],
             payload_crc=self.entry.payload_crc,
         )
-        title = f"nsu: agent {self.entry.name} {order.address}:{order.port} #{path.number}"
+        title = f"nsu: agent {self.entry.name} {endpoint(order.address, order.port)} #{path.number}"
         wiring = self.wiring
         try:
             child = fork_child(
@@ -274,7 +309,11 @@ class ServerLink:
             self.path_ended(path, f"its agent can't be forked: {error.strerror}")
             return
         self.agents[path.number] = child
-        self.loop.watch(child.ready_fd, on_readable=lambda: self.agent_ready(path, child))
+        self.loop.watch(child.ready_fd, on_readable=lambda: self.agent_spoke(path, child))
+
+    def agent_spoke(self, path: Path, child: Child) -> None:
+        self.agent_ready(path, child)
+        self.tend_paths()
 
     def agent_ready(self, path: Path, child: Child) -> None:
         """It said ready; or its end of the pipe is closed because it died, which `reap` will tell."""
@@ -297,37 +336,42 @@ class ServerLink:
 
     def agent_exited(self, path: Path, child: Child, status: int) -> None:
         last_words, why_killed = self.wiring.read_reason(path.number), self.killed.pop(child, "")
+        in_order = path.state is PathState.CLOSING and status == Exit.OK
+        if in_order:
+            last_words = "closed: there are enough without it"
         if not (last_words or why_killed or self.stopping):
             what = f"the agent of path {path.number} to {self.entry.name} (pid {child.pid})"
             say(f"nsu: host: {what}: {describe_exit(status)}; the path is opened again")
-        self.path_ended(path, last_words or why_killed or f"its agent ended: {describe_exit(status)}")
-        self.open_paths()
+        words = last_words or why_killed or f"its agent ended: {describe_exit(status)}"
+        self.path_ended(path, words, in_order=in_order)
+        self.tend_paths()
 
     def kill(self, child: Child, why: str) -> None:
         """End a process of ours; `why` is then told instead of the signal."""
         if child.poll() is None and child not in self.killed:
             self.killed[child] = why
-            child.signal(9)
+            child.signal(SIGKILL)
 
-    def path_ended(self, path: Path, reason: str) -> None:
-        """There is no agent any more; one that we did not kill ourselves has failed, and rests."""
-        now_s = self.loop.now()
-        path.reason = reason
-        was_up = path.state is PathState.UP
-        failed = path.state is PathState.STARTING or (was_up and now_s - path.since_s < SHORT_LIFE_S)
+    def path_ended(self, path: Path, reason: str, *, in_order: bool = False) -> None:
+        """There is no agent any more. `in_order`: it ended as asked, and no answer to it is outstanding."""
+        self.note_end(path, reason)
+        may_hold = path.state in (PathState.UP, PathState.CLOSING) and not in_order
         self.disks.tell_unavailable(path)
-        self.paths.move(path, PathEvent.EXITED, now_s)
-        if failed:
-            self.paths.rest(path, now_s)
+        self.paths.move(path, PathEvent.EXITED, self.loop.now())
         self.tell_paths()
         if path.state is PathState.FENCING:
-            self.fence(path, may_hold=was_up)
+            self.fence(path, may_hold=may_hold)
+
+    def note_end(self, path: Path, reason: str) -> None:
+        path.reason = reason
+        if path.network is not None:
+            path.network.trouble = reason
 
     def fence(self, path: Path, *, may_hold: bool) -> None:
         """Ask that nothing of `path` can still be applied.
 
-        0x02 has a verb for it. In 0x01 an agent that never came up held nothing, so there is nothing to fence; one that
-        did takes the session with it (see paths.py).
+        0x02 has a verb for it. In 0x01 an agent that never came up held nothing, nor did one that has its answers, so
+        there is nothing to fence; any other takes the session with it (see paths.py).
         """
         assert self.client.dialogue is not None
         if self.version == 2:
@@ -336,7 +380,10 @@ class ServerLink:
         elif not may_hold:
             self.paths.move(path, PathEvent.FENCED, self.loop.now())
         else:
-            self.client.lose(f"path {path.number} was lost ({path.reason}); 0x01 can only be fenced by a new session")
+            # Where another address failed, this one is no worse for it, and may be the only one that works.
+            stays = path.port is not None and path.port.address != self.client.address
+            sentence = f"path {path.number} was lost ({path.reason}); 0x01 can only be fenced by a new session"
+            self.client.lose(sentence, stays=stays)
 
     def tell_paths(self) -> None:
         """Say when the last path has gone, and when there is one again."""

@@ -1,30 +1,36 @@
 """The life of a server's paths, as a table: pure thinking, no sockets, no processes, no clock of its own.
 
-A path is a place (0 .. CONNECTIONS-1) in which one agent after another lives. The order in which a dead path is buried
-is what keeps data right (trap 8), and it is this file's reason to exist:
+A path is a place in which one agent after another lives. There are as many places as CONNECTIONS_MAX, and some to
+spare: a path is moved to another network by opening its successor first (balance.py). The order in which a dead path is
+buried is what keeps data right (trap 8), and it is this file's reason to exist:
 
   1. the agent is dead AND reaped: nothing of it can write into a slot any more;
   2. the server says, by FENCE over the configuration socket or by granting a new session, that its SRW is reaped too
      and what it had posted is done: nothing of the path can still be applied;
   3. only then the disks are told LOST, and send the path's constituents again elsewhere.
 
+A path that is closed because there are enough (CLOSING) goes the same way: its agent finishes what it was given, and
+ends.
+
 Version 0x01 has no FENCE. Its strongest order is note (2) of Appendix D: close the configuration socket, whereupon the
-NSU closes all data sockets of this host, and treat the next session's grant as the fence of everything before it.
+NSU closes all data sockets of this host, and treat the next session's grant as the fence of everything before it. Only
+an agent that ended as asked, with no answer outstanding, needs no fence.
 
 ```
- IDLE ──ask──▶ TICKET ──ticket──▶ STARTING ──ready──▶ UP
-  ▲             │ refused          │ exited            │ exited
-  │◀────────────┘                  ▼                   ▼
-  │◀───────── fenced ──────────── FENCING ◀────────────┘
+ IDLE ──ask──▶ TICKET ──ticket──▶ STARTING ──ready──▶ UP ──close──▶ CLOSING
+  ▲             │ refused          │ exited            │ exited      │ exited
+  │◀────────────┘                  ▼                   ▼             │
+  │◀───────── fenced ──────────── FENCING ◀────────────┴─────────────┘
   │                                │ session lost
-  └────── session granted ─────── ORPHANED ◀── reaped ── DYING ◀── session lost (STARTING, UP: the agent is killed)
+  └────── session granted ─────── ORPHANED ◀── reaped ── DYING ◀── session lost (the agent is killed)
 ```
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
+from hostside.networks import Network
 from ipc.backoff import Backoff
 from protocol.records import DataPort
 
@@ -36,6 +42,8 @@ class PathState(Enum):
     TICKET = auto()
     STARTING = auto()
     UP = auto()
+    CLOSING = auto()
+    """It carries what it was given, takes nothing more, and ends: there are enough without it."""
     FENCING = auto()
     DYING = auto()
     ORPHANED = auto()
@@ -50,6 +58,7 @@ class PathEvent(Enum):
     TICKET = auto()
     REFUSED = auto()
     READY = auto()
+    CLOSE = auto()
     EXITED = auto()
     FENCED = auto()
     SESSION_LOST = auto()
@@ -62,7 +71,8 @@ NEXT: dict[PathState, dict[PathEvent, PathState]] = {
     _S.IDLE: {_E.ASK: _S.TICKET, _E.SESSION_LOST: _S.IDLE, _E.SESSION_GRANTED: _S.IDLE},
     _S.TICKET: {_E.TICKET: _S.STARTING, _E.REFUSED: _S.IDLE, _E.SESSION_LOST: _S.IDLE},
     _S.STARTING: {_E.READY: _S.UP, _E.EXITED: _S.FENCING, _E.SESSION_LOST: _S.DYING},
-    _S.UP: {_E.EXITED: _S.FENCING, _E.SESSION_LOST: _S.DYING},
+    _S.UP: {_E.CLOSE: _S.CLOSING, _E.EXITED: _S.FENCING, _E.SESSION_LOST: _S.DYING},
+    _S.CLOSING: {_E.EXITED: _S.FENCING, _E.SESSION_LOST: _S.DYING},
     _S.FENCING: {_E.FENCED: _S.IDLE, _E.SESSION_LOST: _S.ORPHANED},
     _S.DYING: {
         _E.EXITED: _S.ORPHANED,
@@ -76,23 +86,24 @@ NEXT: dict[PathState, dict[PathEvent, PathState]] = {
 
 _UNBURIED = frozenset({_S.FENCING, _S.DYING, _S.ORPHANED, _S.FENCED_DYING})
 
-SHORT_LIFE_S = 1.0
-"""A path that was up for less rests before its next try, longer each time, so that nothing flaps at full speed."""
-
 
 @dataclass(slots=True)
 class Path:
     """One place and what is known of it."""
 
     number: int
-    backoff: Backoff
     state: PathState = PathState.IDLE
     incarnation: int = 0
-    port: DataPort | None = None
-    not_before_s: float = 0.0
+    network: Network | None = None
+    """Over which it runs, or ran last."""
     since_s: float = 0.0
+    """When it came into its state."""
     reason: str = ""
     """Why the last agent ended, in words."""
+
+    @property
+    def port(self) -> DataPort | None:
+        return None if self.network is None else self.network.port
 
 
 @dataclass(slots=True)
@@ -100,69 +111,81 @@ class PathTable:
     """All paths of one server. `told_lost` is called with (path, incarnation) exactly when the order above allows."""
 
     count: int
+    """Places."""
+    wanted: int
+    """Paths to keep up, as far as the server has places for them."""
     new_backoff: Callable[[], Backoff]
     told_lost: Callable[[int, int], None]
     paths: list[Path] = field(init=False)
-    ports: tuple[DataPort, ...] = ()
-    troubled_until_s: dict[DataPort, float] = field(default_factory=dict)
+    networks: list[Network] = field(default_factory=list)
+    """One for each data port that the server has told, in its order."""
 
     def __post_init__(self) -> None:
-        self.paths = [Path(number, self.new_backoff()) for number in range(self.count)]
+        self.paths = [Path(number) for number in range(self.count)]
 
     def move(self, path: Path, event: PathEvent, now_s: float) -> None:
         """Take `event`; tell LOST when the path comes home to IDLE from a life in which it held constituents."""
-        before = path.state
+        before, lived_s = path.state, now_s - path.since_s
         try:
             path.state = NEXT[before][event]
         except KeyError:
             raise AssertionError(f"path {path.number} can't take {event.name} in {before.name}") from None
-        if before is PathState.UP and now_s - path.since_s >= SHORT_LIFE_S:
-            path.backoff.reset()
         path.since_s = now_s
+        self._learn(path.network, before, event, lived_s, now_s)
         if path.state is PathState.IDLE and before not in (PathState.IDLE, PathState.TICKET):
             self.told_lost(path.number, path.incarnation)
         if path.state is PathState.STARTING:
             path.incarnation = (path.incarnation + 1) & 0xFFFF
 
-    def rest(self, path: Path, now_s: float) -> None:
-        """Let a path that failed rest a while before its next try; the data port it failed on is left alone as long."""
-        pause_s = path.backoff.next()
-        path.not_before_s = now_s + pause_s
-        if path.port is not None:
-            self.troubled_until_s[path.port] = now_s + pause_s
+    def _learn(
+        self, network: Network | None, before: PathState, event: PathEvent, lived_s: float, now_s: float
+    ) -> None:
+        """Take from what happened to a path what it says of its network."""
+        if network is None:
+            return
+        if before is PathState.STARTING and event is PathEvent.READY:
+            network.came_up(now_s)
+        elif before is PathState.UP and event is PathEvent.EXITED:
+            network.lost_one(lived_s, now_s)
+        elif event is PathEvent.REFUSED or (before is PathState.STARTING and event is PathEvent.EXITED):
+            network.failed(now_s)
 
-    def wanting(self, now_s: float) -> Iterator[Path]:
-        """Give the paths that could be opened now: as many as there are places on the server's ports."""
-        places = sum(port.connections_max for port in self.ports)
-        used = sum(path.state is not PathState.IDLE for path in self.paths)
-        for path in self.paths:
-            if used >= places:
-                return
-            if path.state is PathState.IDLE and path.not_before_s <= now_s:
-                used += 1
-                yield path
+    # -- networks ------------------------------------------------------------------------------------------------
 
-    def choose_port(self, now_s: float) -> DataPort | None:
-        """Choose the port with the smallest share of its places used, those in trouble last: networks fill evenly."""
-        used = dict.fromkeys(self.ports, 0)
-        for path in self.paths:
-            if path.state is not PathState.IDLE and path.port in used:
-                used[path.port] += 1
-        free = [port for port in self.ports if used[port] < port.connections_max]
-        return min(
-            free,
-            key=lambda port: (
-                self.troubled_until_s.get(port, 0.0) > now_s,
-                used[port] / port.connections_max,
-                self.ports.index(port),
-            ),
-            default=None,
-        )
+    def begin(self, now_s: float) -> None:
+        """A session is granted."""
+        for network in self.networks:
+            network.begin(now_s)
 
-    def next_at(self, now_s: float) -> float | None:
-        """Give when a resting path may be tried again."""
-        waiting = [p.not_before_s for p in self.paths if p.state is PathState.IDLE and p.not_before_s > now_s]
-        return min(waiting, default=None)
+    def set_ports(self, ports: Iterable[DataPort], now_s: float) -> None:
+        """Take what the server tells; a port that was there before is known as well as before."""
+        known = {(network.port.address, network.port.port): network for network in self.networks}
+        told: dict[tuple[str, int], Network] = {}
+        for port in ports:
+            key = (port.address, port.port)
+            network = known.get(key) or Network(port, self.new_backoff(), doubted_s=now_s, probe_at_s=now_s)
+            network.port = port
+            told[key] = network
+        self.networks = list(told.values())
+
+    def try_now(self, now_s: float) -> None:
+        """Something has changed that may have brought networks back."""
+        for network in self.networks:
+            network.try_now(now_s)
+
+    # -- telling -------------------------------------------------------------------------------------------------
+
+    @property
+    def places(self) -> int:
+        """How many paths the server's ports take."""
+        return sum(network.port.connections_max for network in self.networks)
+
+    def in_use(self) -> list[Path]:
+        """Give the paths that somebody should see: those that live, and places of those that are missing."""
+        missing = self.wanted - sum(path.state is not PathState.IDLE for path in self.paths)
+        idle = [path for path in self.paths if path.state is PathState.IDLE]
+        shown = {path.number for path in idle[: max(0, missing)]}
+        return [path for path in self.paths if path.state is not PathState.IDLE or path.number in shown]
 
     @property
     def unburied(self) -> bool:
@@ -171,5 +194,5 @@ class PathTable:
 
     @property
     def up_count(self) -> int:
-        """Paths that carry I/O now."""
+        """Paths that take I/O now."""
         return sum(path.state is PathState.UP for path in self.paths)

@@ -40,6 +40,8 @@ class ServerEntry:
     disks: tuple[DiskSettings, ...]
     payload_crc: bool = False
     """0x02: every payload travels with its CRC32C."""
+    extra_connections: int = 0
+    """CONNECTIONS_MAX: so many more paths may be opened while that helps."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,10 @@ from hostside.config_client import RECONNECT_MOST_S
 from hostside.disks import DiskState
 from hostside.driver.unit import UnitFlag
 from hostside.link import ServerLink
+from hostside.networks import REST_MOST_S, STEADY_FIRST_S, STEADY_MOST_S, Network
 from hostside.paths import Path
 from hostside.settings import DiskSettings
+from ipc.endpoints import endpoint
 from protocol.timers import in_force
 
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ def describe_host(host: "HostProcess") -> dict[str, Any]:
         "started_at": host.started_s,
         "servers": [describe_link(link) for link in host.links],
         "disks": describe_disks(host)["disks"],
-        "timers": TIMERS,
+        "timers": [*TIMERS, *no_path_timers(host)],
         "warnings": [words for link in host.links for words in warnings(link)],
     }
 
@@ -38,9 +40,11 @@ def describe_link(link: ServerLink) -> dict[str, Any]:
         "epoch": granted.epoch if granted else None,
         "cookie": link.cookie,
         "trouble": link.client.trouble,
-        "connections": link.entry.connections,
+        "connections": link.paths.wanted,
+        "connections_max": link.entry.connections + link.entry.extra_connections,
         "paths_up": link.paths.up_count,
-        "paths": [describe_path(link, path) for path in link.paths.paths],
+        "paths": [describe_path(link, path) for path in link.paths.in_use()],
+        "networks": [describe_network(network) for network in link.paths.networks],
     }
 
 
@@ -49,12 +53,21 @@ def describe_path(link: ServerLink, path: Path) -> dict[str, Any]:
     return {
         "path": path.number,
         "state": path.state.name.lower(),
-        "network": f"{path.port.address}:{path.port.port}" if path.port else "",
+        "network": endpoint(path.port.address, path.port.port) if path.port else "",
         "pid": child.pid if child else None,
         "incarnation": path.incarnation,
         "since_s": round(link.loop.now() - path.since_s, 3),
         "reason": path.reason,
         **link.wiring.counters.row(path.number).as_dict(),
+    }
+
+
+def describe_network(network: Network) -> dict[str, Any]:
+    return {
+        "at": endpoint(network.port.address, network.port.port),
+        "places": network.port.connections_max,
+        "state": "works" if not network.in_doubt else "down" if network.is_down else "being tried",
+        "trouble": network.trouble if network.is_down else "",
     }
 
 
@@ -109,7 +122,7 @@ def warnings(link: ServerLink) -> list[str]:
             f"SERVER {link.entry.name} is silent on the configuration socket: its process stands still, while its "
             f"reader/writers answer; a path that is lost now can't be replaced"
         )
-    places = sum(port.connections_max for port in link.paths.ports)
+    places = link.paths.places
     if link.granted is not None and 0 < places < link.entry.connections:
         found.append(
             f"SERVER {link.entry.name}: CONNECTIONS = {link.entry.connections}, but its data ports give this host "
@@ -118,7 +131,20 @@ def warnings(link: ServerLink) -> list[str]:
     return found
 
 
-TIMERS = [
+def no_path_timers(host: "HostProcess") -> list[dict[str, Any]]:
+    """Give how long requests wait without a path, for each server for which they do not wait for ever."""
+    return [
+        {
+            "name": f"without a path to {entry.name}, most",
+            "value_s": entry.fail_after_s,
+            "source": "nsu.conf, ON_NO_PATH",
+        }
+        for entry in host.settings.servers
+        if entry.fail_after_s is not None
+    ]
+
+
+TIMERS: list[dict[str, Any]] = [
     *in_force(
         FOUND_WITHIN_S="a path is given up within",
         PING_EVERY_S="ping, of an idle path and of the session",
@@ -134,5 +160,8 @@ TIMERS = [
         SPINNING_MOST_S="agent or disk turning in a circle, most",
         CHILD_SILENT_MOST_S="agent or disk silent, most",
     ),
+    {"name": "rest before a network that is down is tried", "value_s": REST_MOST_S, "source": "REST_MOST_S"},
+    {"name": "steady before paths move to it, first", "value_s": STEADY_FIRST_S, "source": "STEADY_FIRST_S"},
+    {"name": "steady before paths move to it, most", "value_s": STEADY_MOST_S, "source": "STEADY_MOST_S"},
     {"name": "reconnect, most", "value_s": RECONNECT_MOST_S, "source": "hostside/config_client.py RECONNECT_MOST_S"},
 ]

@@ -36,12 +36,21 @@ REQUEST_SLOTS_MAX = 512
 DISKS_MAX = 16
 """Places for disks: "up to sixteen partitions can be assigned to any given host" (Section III)."""
 
+SPARE_PATHS = 2
+"""Places for paths beyond those of CONNECTIONS_MAX: for a move to another network, and for trying one that is down."""
+
 QUEUE_BYTES = 128 << 10
 """4,096 packets: a disk has at most TAGS_MAX in flight; the rest is room for LOST, AVAILABLE and what dead agents left.
 
 No more, because the kernel gives all pipes of an unprivileged user 64 MiB together.
 """
-PATH_COUNTERS = ("requests", "errors", "read_bytes", "written_bytes")
+PATH_QUEUE_BYTES = 64 << 10
+"""2,048 packets, what a pipe has anyhow: the windows of all disks, and as much again that dead agents left unread."""
+PATH_COUNTERS = ("requests", "errors", "read_bytes", "written_bytes", "waited_ms", "round_trip_us")
+"""Sums over all lives of the path; but `waited_ms`, for how long commands waited for room in its window, is of the
+present one, and `round_trip_us` is what TCP has measured last, 0 when it has not."""
+LOADS = ("waited_ms", "in_flight_most")
+"""Of a disk's process: for how long constituents waited for room in any window; the most in flight in a second."""
 REASON_BYTES = 512
 HEARTS = (*HEART_NAMES, "heard_ns")
 """Of each process its beat; of an agent also when it heard the server last, CLOCK_MONOTONIC, nanoseconds."""
@@ -73,6 +82,8 @@ class Wiring:
     """Why a process ended, in words. Slots: the paths' agents, then the disks, as in `hearts`."""
     hearts: CounterTable
     """Rows: the paths, then the disks. Columns: HEARTS."""
+    loads: CounterTable
+    """One row per disk. Columns: LOADS."""
     paths: int = field(default=0)
     in_write_back: "memoryview[int]" = field(default_factory=lambda: CounterTable(1, ("is_so",)).row(0).cells)
     """One cell: not 0 from when the kernel shows a disk, so that its write-back waits for every agent too."""
@@ -99,12 +110,12 @@ class Wiring:
 
 
 def make_wiring(entry: ServerEntry) -> Wiring:
-    """Make the shared parts for disks of `entry`, named there or not, and its `connections` paths."""
+    """Make the shared parts for disks of `entry`, named there or not, and as many paths as it may ever have at once."""
     disks = [_disk_wires(index) for index in range(max(DISKS_MAX, len(entry.disks)))]
-    paths = entry.connections
+    paths = entry.connections + entry.extra_connections + SPARE_PATHS
     return Wiring(
         disks=disks,
-        commands=[PacketQueue(PACKET_BYTES, pipe_bytes=QUEUE_BYTES) for _ in range(paths)],
+        commands=[PacketQueue(PACKET_BYTES, pipe_bytes=PATH_QUEUE_BYTES) for _ in range(paths)],
         counters=CounterTable(paths, PATH_COUNTERS),
         reasons=BufferPool(
             paths + len(disks),
@@ -112,6 +123,7 @@ def make_wiring(entry: ServerEntry) -> Wiring:
             holders={"the last words of each path's agent": paths, "and of each disk's process": len(disks)},
         ),
         hearts=CounterTable(paths + len(disks), HEARTS),
+        loads=CounterTable(len(disks), LOADS),
         paths=paths,
     )
 

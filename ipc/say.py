@@ -65,7 +65,8 @@ class Voice:
 def write_line(line: str) -> None:
     """Write a line where whoever runs us (systemd, a terminal) keeps it."""
     with suppress(OSError, ValueError):
-        print(line, file=sys.stderr, flush=True)
+        # The end of the line in the same write: many processes speak to one place, and Python may be unbuffered.
+        print(f"{line}\n", end="", file=sys.stderr, flush=True)
 
 
 voice = Voice(write_line, time.monotonic)

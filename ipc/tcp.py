@@ -9,10 +9,13 @@ Three things of Linux, each for what the others can't find:
 
 import socket
 import struct
+import sys
 
 _TCP_INFO = struct.Struct("=8B13I")
 """The beginning of struct tcp_info of linux/tcp.h, which never changes: eight bytes, thirteen numbers."""
 _PROBES, _UNACKED, _LAST_DATA_RECEIVED, _LAST_ACK_RECEIVED = 3, 8 + 4, 8 + 11, 8 + 12
+_LEAST_ROUND_TRIP_US_AT = 148
+"""tcpi_min_rtt of that structure, from Linux 4.6 on."""
 _PROBES_LOST = 2
 """One may just have been sent; when the second goes out, the first has had its whole interval."""
 
@@ -40,3 +43,18 @@ def unanswered_s(sock: socket.socket) -> float:
     if info[_UNACKED] == 0 and info[_PROBES] < _PROBES_LOST:
         return 0.0
     return float(min(info[_LAST_DATA_RECEIVED], info[_LAST_ACK_RECEIVED])) / 1000
+
+
+def least_round_trip_s(sock: socket.socket) -> float:
+    """Give the shortest time of the last minutes from a segment to its acknowledgement: the network alone, no program.
+
+    0.0: the kernel does not say, or nothing was acknowledged yet.
+    """
+    try:
+        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _LEAST_ROUND_TRIP_US_AT + 4)
+    except OSError:  # no TCP socket
+        return 0.0
+    if len(info) < _LEAST_ROUND_TRIP_US_AT + 4:
+        return 0.0
+    least_us = int.from_bytes(info[_LEAST_ROUND_TRIP_US_AT:], sys.byteorder)
+    return 0.0 if least_us == 0xFFFFFFFF else least_us / 1e6

@@ -3,12 +3,12 @@
 A silent child is judged by what the kernel says of it, because a stopped one can say nothing itself and one at work
 should not have to. So this costs the children nothing but the beats they make anyway.
 
-| the kernel says                            | judgement                                                      |
+| the kernel says | judgement |
 |---|---|
-| stopped (by a signal, or by a debugger)    | of no use after `stopped_s`                                    |
-| it used a processor in user code, half the time or more | it turns in a circle: of no use after `spinning_s` |
-| in a system call                           | it waits, for a drive that takes long: left alone              |
-| it could run                               | the machine is busy: left alone                                |
+| stopped, by a signal or by a debugger | of no use after `stopped_s` |
+| it has used `spinning_s` of a processor in its own code since | it turns in a circle: of no use |
+| in a system call | it waits, for a drive that takes long: left alone |
+| it could run | the machine is busy: left alone |
 
 Those left alone are of no use after `patience_s`, if that is given. And who was away himself, as this process may have
 been, judges nobody by what he did not see (`ipc.silence`).
@@ -39,20 +39,19 @@ class Doing(NamedTuple):
 
 @dataclass(slots=True)
 class _Suspect:
-    """A child that has missed a beat."""
+    """A child, and since when it has not beaten."""
 
     silence: Silence
-    user_s: float = 0.0
-    """What it had used when it was first missed."""
-    missed_at_s: float | None = None
+    user_s: float | None = None
+    """What it had used of a processor when a beat was missed; None: none was."""
     told: bool = False
 
 
 class Watch:
     """Looks at the children of this process; to be asked every `look_every_s`. Each useless one is told of once.
 
-    `missed_s`: silence in which a beat was surely missed; longer than children are apart in their beats. `doing` and
-    `clock` are for tests.
+    `missed_s`: silence in which a beat was surely missed; longer than children are apart in their beats. `doing` asks
+    the kernel, or answers for it.
     """
 
     def __init__(
@@ -64,7 +63,6 @@ class Watch:
         spinning_s: float,
         patience_s: float | None,
         doing: Callable[[int], Doing | None] | None = None,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.look_every_s = look_every_s
         self.missed_s = missed_s
@@ -72,12 +70,11 @@ class Watch:
         self.spinning_s = spinning_s
         self.patience_s = patience_s
         self.doing = doing or doing_of
-        self.clock = clock
         self._suspects: dict[Child, _Suspect] = {}
 
     def useless(self, children: Iterable[Child]) -> list[tuple[Child, str]]:
         """Give those that are found to be of no more use, each with the reason in words."""
-        now_s = self.clock()
+        now_s = time.monotonic()
         before, self._suspects = self._suspects, {}
         found = []
         for child in children:
@@ -85,21 +82,20 @@ class Watch:
             self._suspects[child] = suspect
             silent_s = suspect.silence.look(child.silent_s(now_s))
             if silent_s < self.missed_s:
-                suspect.missed_at_s = None
+                suspect.user_s = None
             elif not suspect.told and (doing := self.doing(child.pid)) is not None:
-                why = self._judge(suspect, doing, silent_s, now_s)
+                why = self._judge(suspect, doing, silent_s)
                 suspect.told = bool(why)
                 found += [(child, why)] if why else []
         return found
 
-    def _judge(self, suspect: _Suspect, doing: Doing, silent_s: float, now_s: float) -> str:
-        if suspect.missed_at_s is None:
-            suspect.missed_at_s, suspect.user_s = now_s, doing.user_s
+    def _judge(self, suspect: _Suspect, doing: Doing, silent_s: float) -> str:
+        if suspect.user_s is None:
+            suspect.user_s = doing.user_s
         if doing.state in _STOPPED and silent_s >= self.stopped_s:
             return f"it was stopped, for {silent_s:.0f} s"
-        used_s, watched_s = doing.user_s - suspect.user_s, now_s - suspect.missed_at_s
-        if silent_s >= self.spinning_s and used_s >= watched_s / 2:
-            return f"it was busy with itself alone for {silent_s:.0f} s"
+        if doing.user_s - suspect.user_s >= self.spinning_s:
+            return f"it turned in a circle, for {silent_s:.0f} s"
         if self.patience_s is not None and silent_s >= self.patience_s:
             return f"it was silent for {silent_s:.0f} s"
         return ""

@@ -85,7 +85,9 @@ def attached_words(shown: dict[str, Any]) -> str:
     device = shown["process"]["device"]
     where = f"{device}, by the link {shown['at']}" if device else shown["uri"] or shown["at"]
     access = "read-only" if shown["read_only"] else "read-write"
-    return f"{shown['name']} is attached: {where}, {size(shown['size_bytes'])}, {access}, after {shown['seconds']:.2f} s"
+    return (
+        f"{shown['name']} is attached: {where}, {size(shown['size_bytes'])}, {access}, after {shown['seconds']:.2f} s"
+    )
 
 
 def detached_words(name: str, answer: dict[str, Any], *, is_named: bool) -> str:

@@ -8,8 +8,8 @@ one's place would read as zeros.
 
 import os
 from collections.abc import Callable
-from errno import EACCES, EADDRINUSE, EADDRNOTAVAIL, EBUSY
 from dataclasses import replace
+from errno import EACCES, EADDRINUSE, EBUSY
 from pathlib import Path
 
 from hostside.host import run_host
@@ -34,7 +34,6 @@ PASSING = frozenset({EADDRINUSE, EBUSY})
 
 
 HINTS = {
-    EADDRNOTAVAIL: "; no network interface of this machine has that address: see `ip address`",
     EACCES: "; a port below 1024 needs root or CAP_NET_BIND_SERVICE",
 }
 """What a person does about a port that can't be opened."""

@@ -36,6 +36,9 @@ def process_words(process: dict[str, Any]) -> str:
 
 def show_server(console: Console, server: dict[str, Any]) -> None:
     console.print(arrays_table(server))
+    for drive in (drive for array in server["arrays"] for drive in array["drives"] if drive.get("note")):
+        words = f"{drive['name']} failed; when it is good again, or another, remove {drive['note']} and start nsu again"
+        console.print(Text(words, style="red"))
     console.print(partitions_table(server))
     console.print(sessions_table(server))
 
@@ -46,6 +49,10 @@ def show_host(console: Console, host: dict[str, Any]) -> None:
         console.print(paths_table(server))
         if server["trouble"]:
             console.print(Text(f"{server['name']}: {server['trouble']}", style="yellow"))
+        for network in server["networks"]:
+            if network["trouble"]:
+                words = f"network {network['at']} is {network['state']}: {network['trouble']}"
+                console.print(Text(words, style="yellow"))
         for path in server["paths"]:
             if path["state"] != "up" and path["reason"]:
                 console.print(Text(f"path {path['path']}: {path['reason']}", style="yellow"))

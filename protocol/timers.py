@@ -64,7 +64,8 @@ STOPPED_MOST_S = 3.0
 """A process of ours has not beaten for so long, and is stopped (SIGSTOP, a debugger): it is killed."""
 
 SPINNING_MOST_S = 10.0
-"""It has not beaten for so long, and has used a processor for itself meanwhile: it turns in a circle."""
+"""It has used so much of a processor, in its own code, without a beat: it turns in a circle. Processor seconds, so that
+a busy machine accuses nobody."""
 
 CHILD_SILENT_MOST_S = 30.0
 """An agent or a disk process has not beaten for so long, whatever it does: nothing of theirs waits for a drive."""

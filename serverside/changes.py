@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from serverside.settings import HostSettings, ServerSettings
 
-FIXED = {"name": "NSU", "state_dir": "STATE", "config_port": "CONFIG_PORT", "listen": "LISTEN", "arrays": "ARRAY"}
+FIXED = {"name": "NSU", "state_dir": "STATE", "config_port": "CONFIG_PORT", "arrays": "ARRAY"}
 """Settings that hold from start to end -> their names in nsu.conf."""
 
 HOST_WORDS = {"addresses": "ADDRESS", "secret": "SECRET_FILE", "data_ports": "DATA_PORT", "units": "UNIT"}
@@ -34,6 +34,8 @@ def differences(old: ServerSettings, new: ServerSettings) -> list[str]:
         if name in after and host != after[name]:
             what = [words for field, words in HOST_WORDS.items() if getattr(host, field) != getattr(after[name], field)]
             found.append(f"HOST {name} changed ({', '.join(what)})")
+    if old.listen != new.listen:
+        found.append(f"LISTEN: {', '.join(new.listen)}")
     if old.privileged_port != new.privileged_port:
         found.append(f"PRIVILEGED_PORT = {'yes' if new.privileged_port else 'no'}")
     return found or ["the order of the HOSTs"]
@@ -51,6 +53,15 @@ def disturbed(old: ServerSettings, new: ServerSettings) -> frozenset[str]:
     return frozenset(
         name for name, host in before.items() if host != after.get(name) or not moved.isdisjoint(starts(host))
     )
+
+
+def renewed(old: ServerSettings, new: ServerSettings) -> frozenset[str]:
+    """Name the hosts whose SRWs can't go on: the disturbed ones, but for those that only have other DATA_PORTs."""
+    return disturbed(_without_ports(old), _without_ports(new))
+
+
+def _without_ports(settings: ServerSettings) -> ServerSettings:
+    return replace(settings, hosts=tuple(replace(host, data_ports=()) for host in settings.hosts))
 
 
 def starts(host: HostSettings) -> set[Start]:

@@ -2,12 +2,13 @@
 
 The dialogue itself (Appendix D, steps 2 to 11, and the 0x02 login) is `protocol.dialogue.ServerDialogue`; who may have
 what is decided by the server. A socket that has not authenticated costs little and not for long: at most
-HALF_OPEN_MAX of them are kept, those included that are being refused; the oldest goes first, and each has
-HANDSHAKE_TIMEOUT_S.
+HALF_OPEN_MAX of them are kept, those included that are being refused or hear the last words of a session that ended;
+the oldest goes first, and each has HANDSHAKE_TIMEOUT_S.
 """
 
 import secrets
 import socket
+from collections.abc import Iterable
 from typing import Protocol
 
 from ipc.loop import Loop, Timer
@@ -48,9 +49,27 @@ class ConfigPort:
         """Appendix D (1): connections must come from a port number less than 1024."""
         self.policy = policy
         self.half_open: dict[ConfigLine, None] = {}
-        self.listeners = [Listener(loop, address, port, self.accepted) for address in addresses]
-        for listener in self.listeners:
+        self.number = port
+        self.listeners: dict[str, Listener] = {}
+        """By address."""
+        self.open(addresses)
+
+    def open(self, addresses: Iterable[str]) -> None:
+        """Be there on all of these too. OSError names the first that can't be had."""
+        for address in addresses:
+            if address not in self.listeners:
+                self.listeners[address] = Listener(self.loop, address, self.number, self.accepted)
+        self.listen()
+
+    def listen(self) -> None:
+        """Listen where it was not possible yet."""
+        for listener in self.listeners.values():
             listener.listen()
+
+    def close_others(self, addresses: Iterable[str]) -> None:
+        """Be there on no others; who came in there before stays."""
+        for address in self.listeners.keys() - set(addresses):
+            self.listeners.pop(address).close()
 
     def accepted(self, sock: socket.socket, peer: tuple[str, int]) -> None:
         """Step (2): verify that it comes from a port number less than 1024, else close."""
@@ -60,15 +79,18 @@ class ConfigPort:
                 peer[0], f"its port is {peer[1]}, and PRIVILEGED_PORT = yes asks for one below {PRIVILEGED_PORTS}"
             )
             return
-        if len(self.half_open) >= HALF_OPEN_MAX:
-            next(iter(self.half_open)).close()
         line = ConfigLine(self.loop, sock, peer[0], self)
-        self.half_open[line] = None
+        self.keep(line)
         line.start()
 
+    def keep(self, line: "ConfigLine") -> None:
+        """Keep a line that has no session: not yet, or no longer."""
+        if line not in self.half_open and len(self.half_open) >= HALF_OPEN_MAX:
+            next(iter(self.half_open)).close()
+        self.half_open[line] = None
+
     def close(self) -> None:
-        for listener in self.listeners:
-            listener.close()
+        self.close_others(())
         for line in list(self.half_open):
             line.close()
 
@@ -172,6 +194,7 @@ class ConfigLine:
         """Hear nothing more; end when what is queued has gone out, and in GOODBYE_S whatever happens."""
         if not self.finishing and not self.closed:
             self.finishing = True
+            self.port.keep(self)
             self.arm(GOODBYE_S)
 
     def finish_now(self) -> None:

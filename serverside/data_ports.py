@@ -24,6 +24,8 @@ FREE_FAILURES = 20
 """Wrong tokens from one address that are answered at once, each FAILURE_WINDOW_S; each further one waits its turn."""
 FAILURE_WINDOW_S = 10.0
 SLOWED_BY_S = 1.0
+FAILED_ADDRESSES_MAX = 4096
+"""Who comes from more addresses than can be counted (an IPv6 network has any number) is counted as one."""
 
 Key = tuple[str, int]
 """Address and port number."""
@@ -172,5 +174,7 @@ class Failures:
         if now_s - self.began_s > FAILURE_WINDOW_S:
             self.counts.clear()
             self.began_s = now_s
+        if address not in self.counts and len(self.counts) >= FAILED_ADDRESSES_MAX:
+            address = ""
         self.counts[address] = self.counts.get(address, 0) + 1
         return SLOWED_BY_S if self.counts[address] > FREE_FAILURES else 0.0

@@ -1,6 +1,7 @@
 """Listening TCP sockets of the server role, and what every accepted socket is set to.
 
-A listener is bound from the start, so that a wrong address is found at start-up, and listens when it is told to.
+A listener is bound from the start, whether its address is on this machine yet or not (IP_FREEBIND): an interface may
+come up later than we do, and go and come again. What is missing is told by address_watch.py. It listens when told to.
 Linux lets a listening socket stop by shutdown(SHUT_RD), bound as it was, and listen again later: connections are
 refused meanwhile, and what had queued up is reset.
 
@@ -13,6 +14,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from errno import EMFILE, ENFILE, ENOBUFS, ENOMEM
 
+from ipc.endpoints import endpoint
 from ipc.loop import Loop
 from ipc.say import say
 from ipc.tcp import keep_alive, limit_unacknowledged
@@ -20,6 +22,8 @@ from protocol.timers import KEEPALIVE_EVERY_S, KEEPALIVE_IDLE_S, KEEPALIVE_PROBE
 
 BACKLOG = 128
 EXHAUSTED = frozenset({EMFILE, ENFILE, ENOBUFS, ENOMEM})
+IP_FREEBIND, IPV6_FREEBIND = 15, 78
+"""linux/in.h and in6.h; the socket module does not name them. Anybody may use them."""
 PAUSE_S = 0.1
 """How long nothing is accepted when descriptors or memory ran out: asking again at once would only burn time."""
 
@@ -32,7 +36,7 @@ class Listener:
     def __init__(self, loop: Loop, address: str, port: int, on_accepted: OnAccepted) -> None:
         self.loop = loop
         self.on_accepted = on_accepted
-        self.where = f"{address}:{port}"
+        self.where = endpoint(address, port)
         self.sock = bound_socket(address, port)
         self.listening = False
         self.complained = False
@@ -98,11 +102,14 @@ def bound_socket(address: str, port: int) -> socket.socket:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if family == socket.AF_INET6:
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.setsockopt(socket.IPPROTO_IPV6, IPV6_FREEBIND, 1)
+    else:
+        sock.setsockopt(socket.IPPROTO_IP, IP_FREEBIND, 1)
     try:
         sock.bind((address, port))
     except OSError as error:
         sock.close()
-        raise OSError(error.errno, f"can't open {address}:{port}: {error.strerror}") from error
+        raise OSError(error.errno, f"can't open {endpoint(address, port)}: {error.strerror}") from error
     return sock
 
 

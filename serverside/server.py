@@ -29,8 +29,9 @@ from protocol.events import Event, Notice
 from protocol.limits import BLOCK_BYTES
 from protocol.records import DataPort as PortRecord
 from protocol.status import Detail
+from serverside.address_watch import AddressWatch
 from serverside.array_orders import ArrayOrders
-from serverside.changes import can_stay, differences, disturbed, possible
+from serverside.changes import can_stay, differences, disturbed, possible, renewed
 from serverside.config_port import ConfigLine, ConfigPort
 from serverside.data_login import Refusal, judge
 from serverside.data_ports import DataPorts, Failures, FirstHeader
@@ -73,6 +74,7 @@ class Server:
         self.lines: dict[ConfigLine, Session] = {}
         self.failures = Failures()
         self.evictions = Evictions()
+        self.addresses = AddressWatch(say)
         self.warnings: list[str] = []
         self.config_port = ConfigPort(
             self.loop, settings.name, settings.listen, settings.config_port, settings.privileged_port, self
@@ -305,6 +307,8 @@ class Server:
         self.life.beat()
         self.reap()
         self.reconsider()
+        self.look_at_addresses()
+        self.config_port.listen()
         self.update_listening()
         say_held()
         self.loop.call_later(LOOK_EVERY_S, self.look)
@@ -315,6 +319,16 @@ class Server:
             say(f"nsu: server: {child.title.removeprefix('nsu: ')} (pid {child.pid}) is killed: {why}")
             child.signal(SIGKILL)
         self.loop.call_later(timers.LOOK_EVERY_S, self.kill_useless)
+
+    def look_at_addresses(self) -> None:
+        """A network that may have come back is told to those who have a port there: they need not wait to try it."""
+        ports = {port.key[0] for port in self.data_ports}
+        come = self.addresses.look(ports | set(self.settings.listen))
+        for session in list(self.sessions.values()):
+            is_his = any(port.address in come for port in session.host.data_ports)
+            if is_his and session.version == 2 and session.is_open:
+                session.dialogue.notify(Notice.PORTS_CHANGED)
+                session.send()
 
     # -- a changed nsu.conf --------------------------------------------------------------------------------------
 
@@ -334,6 +348,7 @@ class Server:
         try:
             self.storage.check(fresh)
             self.data_ports.open(fresh)
+            self.config_port.open(fresh.listen)
         except (SettingsError, OSError) as error:
             self.keep_settings(error)
             return
@@ -342,7 +357,11 @@ class Server:
             if not can_stay(session.host, session.version, host_named(fresh, session.host.name)):
                 # "it will close the configuration socket for all hosts that ... changed"
                 self.end_session(session, CHANGED)
-        self.srws.bury(self.srws.of_hosts(self.changing), lambda: self.adopt(fresh))
+        leave = renewed(self.settings, fresh)
+        keys = {host.name: {(port.address, port.port) for port in host.data_ports} for host in fresh.hosts}
+        theirs = self.srws.of_hosts(self.changing)
+        ending = [srw for srw in theirs if srw.host_name in leave or srw.port not in keys[srw.host_name]]
+        self.srws.bury(ending, lambda: self.adopt(fresh))
 
     def adopt(self, fresh: ServerSettings) -> None:
         """Nothing works with the old map any more where it changed: take the new one, and tell who stays."""
@@ -356,6 +375,7 @@ class Server:
         self.settings = self.storage.settings
         self.config_port.privileged = self.settings.privileged_port
         self.data_ports.keep(self.settings)
+        self.config_port.close_others(self.settings.listen)
         for session in self.sessions_of(changed):
             self.tell_change(session)
         self.update_listening()
@@ -378,6 +398,7 @@ class Server:
     def keep_settings(self, error: Exception) -> None:
         """The new settings can't be had."""
         self.data_ports.keep(self.settings)
+        self.config_port.close_others(self.settings.listen)
         self.warn(f"the changed nsu.conf can't be used, the old settings stay in force: {error}")
 
     def warn(self, sentence: str) -> None:

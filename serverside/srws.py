@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 
 from ipc.child import HEART_NAMES, Child, Life, fork_child
 from ipc.counters import CounterTable
+from ipc.endpoints import endpoint
 from ipc.exits import Exit, describe_exit
 from ipc.loop import Loop
 from ipc.say import say
@@ -61,7 +62,7 @@ class Srws:
         assert seat is not None, "the caller has asked for free places"
         self.on_places()  # the port stops listening before the answer goes out, when this was the last place
         sock = first.take()
-        title = f"nsu: srw {session.host.name} {port[0]}:{port[1]} #{login.path}"
+        title = f"nsu: srw {session.host.name} {endpoint(*port)} #{login.path}"
         main = self.main_of(login, first, seat)
         keep = [sock.fileno(), *self.storage.descriptors(seat)]
         self.counters.row(seat).clear()

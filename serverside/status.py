@@ -3,6 +3,7 @@
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from ipc.endpoints import endpoint
 from protocol.limits import HANDSHAKE_TIMEOUT_S
 from protocol.timers import in_force
 from serverside.sessions import Session, Srw
@@ -39,6 +40,7 @@ def describe_server(server: "Server") -> dict[str, Any]:
         "warnings": [
             *server.warnings,
             *not_whole(server.storage.describe_arrays()),
+            *server.addresses.warnings(),
             *server.evictions.warnings(server.loop.now()),
             *unprotected(server),
         ],
@@ -61,7 +63,7 @@ def describe_srw(server: "Server", srw: Srw) -> dict[str, Any]:
     return {
         "path": srw.path,
         "pid": srw.child.pid,
-        "port": f"{srw.port[0]}:{srw.port[1]}",
+        "port": endpoint(*srw.port),
         "peer": srw.peer,
         "began_at": srw.began_s,
         **server.srws.counters.row(srw.seat).as_dict(),

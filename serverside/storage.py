@@ -5,6 +5,7 @@ on its path: its queues stay when it is replaced, and who waits for one that die
 """
 
 import hashlib
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,12 +24,14 @@ from serverside.driver.driver import ServerDriver
 from serverside.driver.packets import Command
 from serverside.driver.process import run_driver
 from serverside.drives.base import Drive, DriveError
+from serverside.drives.failed_notes import FailedNotes
 from serverside.drives.health import DriveHealth
 from serverside.drives.open import open_drive
 from serverside.errors import SettingsError
 from serverside.identity import Identity
 from serverside.partitions.partition import Partition
 from serverside.partitions.table import PartitionTable, build
+from serverside.partitions.zero_live import forget_memories
 from serverside.settings import ArraySettings, DriveSettings, HostSettings, ServerSettings
 
 SIGTERM = 15
@@ -70,11 +73,12 @@ class Storage:
     def __init__(self, settings: ServerSettings, seats: int) -> None:
         self.seats = seats
         self.identity = Identity(settings.state_dir)
-        self.drives_opened = 0
-        most = sum(len(array.drives) + len(array.spares) for array in settings.arrays)
-        self.health = DriveHealth(most + REPLACEMENTS_MOST)
-        self.arrays = self.open_arrays(settings.arrays)
         self.folder = settings.state_dir / "zero"
+        self.failed_notes = FailedNotes(settings.state_dir / "failed")
+        self.drive_names: list[str] = []
+        most = sum(len(array.drives) + len(array.spares) for array in settings.arrays)
+        self.health = DriveHealth(most + REPLACEMENTS_MOST, on_fail=self.note_failed)
+        self.arrays = self.open_arrays(settings.arrays)
         self.table: PartitionTable = build(settings.hosts, self.arrays, self.identity, self.folder)
         self.release_arrays()
         self.settings = settings
@@ -100,14 +104,35 @@ class Storage:
         return open_array(settings, drives, absent)
 
     def open_next(self, settings: DriveSettings, opener: Callable[[DriveSettings, DriveHealth, int], Drive]) -> Drive:
-        drive = opener(settings, self.health, self.drives_opened)
-        self.drives_opened += 1
+        """Open a drive with the next free mark, and remember whether it has failed in a former run."""
+        drive = opener(settings, self.health, len(self.drive_names))
+        self.drive_names.append(str(settings.path))
+        self.recall_failed(drive)
         return drive
 
     def release_arrays(self) -> None:
         """Own no array here: the driver processes do, from their fork on. Raise DriveError."""
         for array in self.arrays.values():
             array.release()
+
+    def note_failed(self, index: int, errno: int) -> None:
+        """A drive is being marked as failed, in whatever process: what must outlive the mark."""
+        forget_memories(self.folder)  # what was written and not yet synced may be lost, and zeroing with it
+        try:
+            self.failed_notes.put(self.drive_names[index], errno)
+        except OSError as error:
+            say(f"nsu: server: that drive {self.drive_names[index]} failed can't be noted: {error.strerror}")
+
+    def recall_failed(self, drive: Drive) -> None:
+        """Mark a drive that has failed in a former run."""
+        errno = self.failed_notes.errno(str(drive.path))
+        if errno:
+            self.health.recall(drive.index, errno)
+            note = self.failed_notes.path_of(str(drive.path))
+            say(
+                f"nsu: server: drive {drive.name} failed in a former run ({os.strerror(errno)}) and is not used; "
+                f"when it is good again, or another, remove {note} and start nsu again"
+            )
 
     # -- what SRWs need ------------------------------------------------------------------------------------------
 
@@ -270,12 +295,20 @@ class Storage:
                 "level": settings.level,
                 "capacity_bytes": self.arrays[name].capacity_blocks * 512,
                 "driver_pid": child.pid if (child := self.places[name].child) else None,
-                "drives": self.arrays[name].describe_drives(),
+                "drives": self.describe_drives(self.arrays[name]),
                 **self.arrays[name].describe(),
             }
             for settings in self.settings.arrays
             for name in [settings.name]
         ]
+
+    def describe_drives(self, array: Array) -> list[dict[str, Any]]:
+        notes = {drive.name: self.note_of(drive) for drive in array.drives}
+        return [{**told, "note": notes.get(told["name"])} for told in array.describe_drives()]
+
+    def note_of(self, drive: Drive) -> str | None:
+        """Give the file to remove when a failed drive has been seen to."""
+        return str(self.failed_notes.path_of(str(drive.path))) if self.health.errno(drive.index) else None
 
     def describe_hosts(self) -> list[dict[str, Any]]:
         return [

@@ -12,9 +12,10 @@ PACKAGES = {
     "qemu-io": "qemu-utils",
     "fio": "fio",
     "mkfs.ext4": "e2fsprogs",
+    "lvm": "lvm2",
+    "mdadm": "mdadm",
     "mkfs.xfs": "xfsprogs",
     "git": "git",
-    "pgbench": "postgresql",
 }
 
 

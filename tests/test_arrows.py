@@ -69,7 +69,7 @@ VARIANTS: dict[str, frozenset[str]] = {
 }
 """Folder of variants -> the modules of it that are no variants; of the folder, all may import those."""
 
-REGISTERS = frozenset({"__init__", "open"})
+REGISTERS = frozenset({"__init__", "open", "sweep"})
 """Modules of such a folder that know all its variants."""
 
 SISTERS: tuple[frozenset[str], ...] = (frozenset({"protocol/v1", "protocol/v2"}),)
@@ -99,6 +99,7 @@ UNMIRRORED: dict[str, str] = {
 
 BESIDE_THE_TREE: dict[str, str] = {
     "tests/serverside/redundancy/test_crash_points.py": "machine, guards and members together, under power failures",
+    "tests/hostside/test_closing.py": "an agent, the link and the disks together, when a path is not needed any more",
     "tests/hostside/frontends/test_real_clients.py": "the NBD front-end as a whole, before clients nobody here wrote",
 }
 """Test file in a room's mirror that mirrors no module -> why it is there."""

@@ -14,11 +14,17 @@ libnbd-bin  nbdinfo|nbdcopy   standard NBD clients: the demo copies through nbdc
 qemu-utils  qemu-img|qemu-io  convert, compare and patterns through the NBD socket
 fuse3       fusermount3       libfuse 3: disks shown as files and loop devices (also for ordinary users)
 e2fsprogs   mkfs.ext4|e2fsck  a file system made, filled and checked on a loop device
+xfsprogs    mkfs.xfs|xfs_repair the same with the other file system of large machines
+postgresql  pg_ctlcluster|pgbench a database whose data stand on a disk of ours (no cluster of the machine is touched)
+git         git               a repository cloned to such a disk, packed and checked
 fio         fio               verified load on the NBD socket, and the load of "make bench"
 nbdkit      nbdkit            the server that "make bench" measures beside ours
 qemu-system-x86 qemu-system-x86_64 a machine with another kernel: /dev/nbdN, and booting from a partition
+lvm2        lvm               volume groups over two disks, in that machine
+mdadm       mdadm             mirrors over two disks, in that machine
 busybox-static  busybox       all that machine has beside our source
 systemd     systemd-analyze   reads the unit in etc/
+iproute2    ip|ss             networks between namespaces, which the tests cut and mend (root)
 '
 
 rows() {

@@ -62,6 +62,7 @@ from hostside.driver.standing import Standing
 from hostside.driver.tags import TagTable
 from hostside.driver.tracing import Tracer
 from hostside.driver.unit import UnitInfo
+from hostside.driver.waited import Waited
 from hostside.packets import COMMAND, NO_SLOT, REPORT, Report
 from ipc.buffers import BufferPool
 from protocol.limits import BLOCK_BYTES
@@ -104,6 +105,9 @@ class HostDriver:
         self._queue: deque[Constituent] = deque()
         """Constituents that no path holds, oldest first."""
         self._in_flight = 0
+        self.waited = Waited()
+        """For how long the queue held something that no path took."""
+        self._held_most = 0
 
     # -- for front-ends ----------------------------------------------------------------------------------
 
@@ -242,7 +246,17 @@ class HostDriver:
                 )
             )  # fmt: skip
             path = None
+        held = self._notes.tags_max - len(free)
+        if held > self._held_most:
+            self._held_most = held
+        if queue or self.waited.is_running:
+            self.waited.note(bool(queue), now_s)
         return [(path.index, path.take_batch()) for path in used]
+
+    def take_held_most(self) -> int:
+        """Give how many constituents all paths held together, at the most since the last call."""
+        held_most, self._held_most = self._held_most, self._notes.tags_max - len(self._tags.free)
+        return held_most
 
     def tick(self, now_s: float) -> None:
         """Do what is due: call it at `next_tick`, or more often."""
@@ -408,6 +422,8 @@ class HostDriver:
                 self._ghosts.reaped(path, incarnation)
         elif kind == Report.LOST:
             self._take_back(path, incarnation)
+        elif kind == Report.CLOSING:
+            self._paths.closing(path, incarnation, self._clock())
         elif kind == Report.UNIT:
             self._change_unit(status, blocks=value, generation=generation, flags=credits)
         else:

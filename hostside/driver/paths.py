@@ -11,7 +11,8 @@ Rules
   * An incarnation of a path lives from its AVAILABLE to its LOST. A newer AVAILABLE ends the giving to the
     older incarnation, but what that one holds stays with it until it is DONE or LOST: only LOST says that
     nothing of it can still be applied. What comes late, for an incarnation that is over, is ignored.
-  * A server that answers ESHUTDOWN gets nothing more on that path in this incarnation (trap 23).
+  * A server that answers ESHUTDOWN gets nothing more on that path in this incarnation (trap 23); nor does a path that
+    says CLOSING.
   * The next constituent goes to the path that is expected to finish it first: (bytes that it holds + this
     one's) over its measured rate. So two unequal networks share the load by what they can do, and a path
     whose server or drive stalls is avoided while it stalls (trap 19).
@@ -161,6 +162,12 @@ class Paths:
         if path is not None and not is_newer(path.incarnation, incarnation):
             self.live.remove(path)
             self._note_pathless(now_s)
+
+    def closing(self, index: int, incarnation: int, now_s: float) -> None:
+        """The path says that it takes nothing more; what it holds it finishes."""
+        path = self._find(index)
+        if path is not None and path.incarnation == incarnation:
+            self.close(path, now_s)
 
     def close(self, path: Path, now_s: float) -> None:
         """Give `path` nothing more in this incarnation."""

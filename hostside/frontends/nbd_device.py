@@ -160,21 +160,23 @@ class NbdDevices:
             time.sleep(_LOOK_AGAIN_S)
         return True
 
-    def give_sockets(self, index: int, attachment: Attachment, sockets: Sequence[int]) -> None:
-        """Give device `index` sockets in the places of dead ones, and tell it its time limits anew.
+    def reconfigure(self, index: int, attachment: Attachment, sockets: Sequence[int] = ()) -> None:
+        """Tell device `index` its time limits anew, and give it sockets in the places of dead ones.
 
         Raises:
             OSError: EINVAL: it is not attached any more, or under another identifier; with a sentence.
 
         """
-        described = [attribute(Attribute.INDEX, u32(index)), *_described(attachment)]
-        self._ask(Command.RECONFIGURE, f"take sockets for nbd{index}", *described, _sockets(sockets))
+        order = [attribute(Attribute.INDEX, u32(index)), *_described(attachment)]
+        if sockets:
+            order.append(_sockets(sockets))
+        self._ask(Command.RECONFIGURE, f"change nbd{index}", *order)
 
     def resize(self, index: int, attachment: Attachment) -> None:
         """Tell device `index` its size anew. Waits for requests in flight.
 
         Raises:
-            OSError: EINVAL, as `give`.
+            OSError: EINVAL, as `reconfigure`.
 
         """
         size = attribute(Attribute.SIZE_BYTES, u64(attachment.size_bytes))

@@ -47,6 +47,9 @@ BLOCK_BYTES = 512
 """Never derived from the size: a disk whose logical blocks change with its size loses its partition table."""
 TIMEOUT_S = 30
 """The kernel's own default. Also how long requests wait that were on the wire when this process died."""
+LEAVING_TIMEOUT_S = 3
+"""The same from the moment when this process begins to leave a device that is in use. What the kernel has still sent to
+it then waits for the successor hardly longer than the successor takes."""
 QUEUE_S = 86_400
 """ON_NO_PATH = queue, in the kernel's words: wait for a day, the longest that ON_NO_PATH can say."""
 DEAD_TIMEOUT_S_MIN = 30
@@ -57,9 +60,8 @@ ATTACH_ATTEMPTS = 3
 LOOK_AGAIN_S = 0.1
 PASSING_USERS_S = 1.0
 """How long a process that has the device open may take to close it: udev looks at a device after each change."""
-HANG_UP_AFTER_S = 0.5
-"""How long a forced detach waits for the kernel before it takes its sockets away. In this order: a device whose sockets
-are dead first remembers in Linux 6.1 that it was to be detached, and acts on it when it has long been attached anew."""
+HANG_UP_AFTER_S = 1.0
+"""How long a forced detach lets the kernel say goodbye on its sockets, before it closes those it may be waiting at."""
 
 
 class Kernel(Protocol):
@@ -80,8 +82,8 @@ class Kernel(Protocol):
     def is_heard(self, index: int, sockets: int) -> bool:
         """Whether all sockets of a fresh device are read."""
 
-    def give_sockets(self, index: int, attachment: Attachment, sockets: Sequence[int]) -> None:
-        """New sockets for an attached device."""
+    def reconfigure(self, index: int, attachment: Attachment, sockets: Sequence[int] = ()) -> None:
+        """New sockets and time limits for an attached device."""
 
     def disconnect(self, index: int) -> None:
         """Detach a device."""
@@ -154,6 +156,7 @@ class NbdKernelFrontend(NbdClients):
         self._users = users
         self._ending = False
         self._forced = False
+        self._detaching = False
         self._awaiting_quiet = False
         self._then: Callable[[], None] | None = None
         """Called when all is over."""
@@ -199,13 +202,13 @@ class NbdKernelFrontend(NbdClients):
 
     # -- attaching -----------------------------------------------------------------------------------------------
 
-    def _attachment(self) -> Attachment:
+    def _attachment(self, *, leaving: bool = False) -> Attachment:
         export = self.describe()
         return Attachment(
             size_bytes=export.size_bytes,
             block_bytes=self._block_bytes,
             flags=int(export.flags),
-            timeout_s=self._timeout_s,
+            timeout_s=min(self._timeout_s, LEAVING_TIMEOUT_S) if leaving else self._timeout_s,
             dead_timeout_s=self._dead_timeout_s,
             identifier=self._identifier,
         )
@@ -219,7 +222,7 @@ class NbdKernelFrontend(NbdClients):
             self._link.remove()  # from before a boot, it may lead to another disk by now
             return self._attach_anew()
         with self._socket_pairs(1) as theirs:
-            self._kernel.give_sockets(left[0], self._attachment(), theirs)
+            self._kernel.reconfigure(left[0], self._attachment(), theirs)
         self._restore_soon()
         return left[0]
 
@@ -296,7 +299,7 @@ class NbdKernelFrontend(NbdClients):
             self._restore_soon()
 
         what = f"take a socket for {self.device.name}"
-        self._orders.add(Order(what, lambda kernel: kernel.give_sockets(index, attachment, [fd]), given, keep=[fd]))
+        self._orders.add(Order(what, lambda kernel: kernel.reconfigure(index, attachment, [fd]), given, keep=[fd]))
 
     def _resize(self) -> None:
         self._told_bytes = self._unit_bytes
@@ -349,9 +352,15 @@ class NbdKernelFrontend(NbdClients):
             self._loop.call_later(LOOK_AGAIN_S, lambda: self._part(until_s))
         elif users:
             print(f"disk {self.name}: {self.device} stays for the next nsu: {', '.join(users)}", file=sys.stderr)
-            self._awaiting_quiet = True
+            index, attachment = self.index, self._attachment(leaving=True)
+            what = f"shorten the time limit of {self.device.name}"
+            self._orders.add(Order(what, lambda kernel: kernel.reconfigure(index, attachment), self._shortened))
         else:
             self._detach()
+
+    def _shortened(self, error: OSError | None) -> None:
+        del error  # then those who have asked meanwhile wait longer
+        self._awaiting_quiet = True
 
     def _detach(self) -> None:
         """Have the kernel let go, while what it says meanwhile is still answered."""
@@ -362,6 +371,7 @@ class NbdKernelFrontend(NbdClients):
             self._loop.call_later(0, self._leave)
             return
         index = self.index
+        self._detaching = True
         self._orders.add(Order(f"detach {self.device.name}", lambda kernel: kernel.disconnect(index), self._detached))
         if self._forced:
             self._hang_up_timer = self._loop.call_later(HANG_UP_AFTER_S, self.hang_up_all)
@@ -382,7 +392,7 @@ class NbdKernelFrontend(NbdClients):
             self._leave()
 
     def _leave_in_time(self) -> None:
-        if not self._awaiting_quiet:
+        if self._detaching:
             why = f"the kernel has not let {self.device} go in time; what it waits for is in its log (dmesg)"
             print(f"disk {self.name}: {why}", file=sys.stderr)
         self._leave()
@@ -415,7 +425,8 @@ def detach_dead(identifier: str, at: Path) -> None:
     link = DeviceLink(at)
     kernel = NbdDevices()
     try:
-        for index in kernel.attached(identifier):
+        attached = kernel.attached(identifier)
+        for index in set(attached) - link.marked(attached):
             link.mark(index)
             link.remove(index)
             kernel.disconnect(index)

@@ -147,7 +147,7 @@ class _Looker:
             return
         self.findings.warn(
             f"{entry.key} = {entry.value}: no network interface of this machine has the address {address} now;"
-            " without it the server role does not start."
+            " nobody can connect to it until one has."
         )
 
     # -- disks -------------------------------------------------------------------------------------------------------

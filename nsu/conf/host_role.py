@@ -12,7 +12,7 @@ from nsu.conf.errors import Findings
 from nsu.conf.reader import BlockReader, check_names
 from nsu.conf.settings import MachineSettings
 from nsu.conf.syntax import Block, same_kind
-from nsu.conf.values import NAME, Forever, Owner, ValueWrong
+from nsu.conf.values import CONNECTIONS_MOST, NAME, Forever, Owner, ValueWrong
 from protocol.limits import HANDSHAKE_TIMEOUT_S
 
 RUN_FOLDER = Path("/run/nsu")
@@ -70,7 +70,22 @@ def _read_entry(block: Block, machine: MachineSettings, places: dict[Path, str],
         _fail_after_s(reader, block, findings),
         disks,
         reader.one_or_default(keys.PAYLOAD_CRC),
+        _extra_connections(reader, connections, findings),
     )
+
+
+def _extra_connections(reader: BlockReader, connections: int, findings: Findings) -> int:
+    given = reader.one(keys.CONNECTIONS_MAX)
+    if given is None:
+        return min(connections, CONNECTIONS_MOST - connections)
+    if given.value < connections:
+        findings.error(
+            given.line,
+            keys.CONNECTIONS_MAX.name,
+            f"{given.value} is less than CONNECTIONS, of which there are always {connections}",
+            f"{connections} for as many and no more, or a larger number",
+        )
+    return given.value - connections
 
 
 def _check_disk_names(servers: Sequence[Block], findings: Findings) -> None:

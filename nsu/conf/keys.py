@@ -250,6 +250,15 @@ CONNECTIONS = Key(
     ("8",),
     default="4",
 )
+CONNECTIONS_MAX = Key(
+    "SERVER",
+    "CONNECTIONS_MAX",
+    values.CONNECTIONS,
+    "How many there may be for a while: more than CONNECTIONS are opened when requests wait, the network is far (a"
+    " round trip of a millisecond or more) and it helps; they are closed when they are not needed any more.",
+    ("16",),
+    default_words="twice CONNECTIONS",
+)
 ON_NO_PATH = Key(
     "SERVER",
     "ON_NO_PATH",
@@ -316,7 +325,7 @@ KEYS: tuple[Key[Any], ...] = (
     LEVEL, DRIVE, SPARE, STRIPE,
     HOST_ADDRESS, HOST_SECRET_FILE, DATA_PORT,
     LBA, ACCESS, ZERO,
-    SERVER_ADDRESS, SERVER_CONFIG_PORT, LOGIN, SERVER_SECRET_FILE, CONNECTIONS, ON_NO_PATH,
+    SERVER_ADDRESS, SERVER_CONFIG_PORT, LOGIN, SERVER_SECRET_FILE, CONNECTIONS, CONNECTIONS_MAX, ON_NO_PATH,
     PAYLOAD_CRC,
     SHOW, AT, OWNER, MODE, NUMBER,
 )  # fmt: skip

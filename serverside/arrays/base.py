@@ -143,6 +143,11 @@ class Array(Ownership, ABC):
         """Tell what the level has beyond drives."""
         return {}
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether a drive of it has failed."""
+        return any(drive.health.errno(drive.index) for drive in self.drives)
+
     def reopen(self) -> None:
         """Take this process's own open file descriptions, once, after a fork (`drives/base.py` says why)."""
         for drive in self.drives:

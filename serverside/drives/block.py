@@ -62,5 +62,7 @@ class BlockDrive(Drive):
         end_bytes = offset_bytes + length_bytes
         while offset_bytes < end_bytes:
             count = min(PIECE_BYTES, end_bytes - offset_bytes)
-            fcntl.ioctl(self.fd, request, struct.pack("QQ", offset_bytes, count))
+            # By the description that has the device exclusively: by another (see `reopen`) the kernel refuses (EBUSY)
+            # to drop pages that are not written back yet, for the sake of whoever has the device.
+            fcntl.ioctl(self._lock_fd, request, struct.pack("QQ", offset_bytes, count))
             offset_bytes += count

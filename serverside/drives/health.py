@@ -10,17 +10,22 @@ needs no lock: two processes that fail a drive at once both leave it failed, and
 """
 
 import mmap
+from collections.abc import Callable
 
 ERRNO_MAX = 255
 """An errno must fit its byte; Linux has none above 133."""
 
 
 class DriveHealth:
-    """The failed marks of `drives` drives, by index from 0. Make it before the first fork."""
+    """The failed marks of `drives` drives, by index from 0. Make it before the first fork.
 
-    def __init__(self, drives: int) -> None:
+    `on_fail(index, errno)` is called by whoever marks a drive, in that process, before anybody can see the mark.
+    """
+
+    def __init__(self, drives: int, on_fail: Callable[[int, int], None] = lambda index, errno: None) -> None:
         assert drives >= 0
         self.drives = drives
+        self.on_fail = on_fail
         self.cells = mmap.mmap(-1, max(1, drives))
         """Readable by index in a hot loop: `cells[index]` is 0 while the drive is healthy."""
 
@@ -29,7 +34,12 @@ class DriveHealth:
         assert 0 <= index < self.drives
         assert 0 < errno <= ERRNO_MAX
         if not self.cells[index]:
+            self.on_fail(index, errno)
             self.cells[index] = errno
+
+    def recall(self, index: int, errno: int) -> None:
+        """Mark a drive that has failed in a former run, before anybody uses it."""
+        self.cells[index] = errno
 
     def errno(self, index: int) -> int:
         """Give the errno that ended this drive, or 0 while it is healthy."""

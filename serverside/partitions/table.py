@@ -19,6 +19,7 @@ from serverside.errors import SettingsError
 from serverside.identity import Identity, ZeroRange
 from serverside.partitions.partition import Partition
 from serverside.partitions.zero_file import ZeroFile
+from serverside.partitions.zero_live import NO_BOOT, this_boot
 from serverside.partitions.zero_map import ZeroMap, open_zero_map
 from serverside.settings import HostSettings, PartitionSettings
 
@@ -69,7 +70,7 @@ def build(
         if zero_maps.get(start) is not zero_map:
             zero_map.file.close()
     for uuid in forgotten:
-        ZeroFile(folder, uuid).path.unlink(missing_ok=True)
+        ZeroFile(folder, uuid).remove()
     return _table(hosts, arrays, identity, zero_maps, old)
 
 
@@ -126,7 +127,9 @@ def _zero_map(range_: ZeroRange, array: Array, folder: Path, old: PartitionTable
     def zero(offset_bytes: int, length_bytes: int) -> None:
         array.write_zeroes(first_bytes + offset_bytes, length_bytes)
 
-    return open_zero_map(ZeroFile(folder, range_.uuid), range_.blocks, zero, array.flush)
+    # What lay in the page cache of a drive that has failed may be gone, and the zeroing with it.
+    boot = NO_BOOT if array.has_failed else this_boot()
+    return open_zero_map(ZeroFile(folder, range_.uuid), range_.blocks, zero, array.flush, boot)
 
 
 def _check(hosts: Iterable[HostSettings], arrays: Mapping[str, Array]) -> None:

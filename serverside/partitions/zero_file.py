@@ -73,6 +73,7 @@ class ZeroFile:
 
     def __init__(self, folder: Path, uuid: UUID) -> None:
         self.path = folder / f"{uuid}.map"
+        self.live_path = folder / f"{uuid}.live"
         self.uuid = uuid
         self.fd = -1
 
@@ -82,6 +83,7 @@ class ZeroFile:
             self.fd = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
         except FileNotFoundError:
             return None
+        self._settle()
         size_bytes = os.fstat(self.fd).st_size
         whole = os.pread(self.fd, size_bytes, 0)
         copies = [decode(whole[: size_bytes // 2]), decode(whole[size_bytes // 2 :])]
@@ -92,6 +94,18 @@ class ZeroFile:
                 "partition were written. Restore it from a backup; if it is removed, all of it reads as zeros"
             )
         return max(good, key=lambda image: image.sequence)
+
+    def _settle(self) -> None:
+        """Sync what is about to be read: a killed process may have left a save in the page cache alone, and bits that
+        are believed to be on stable storage are not saved again.
+        """
+        try:
+            self.sync()
+        except OSError as error:
+            raise StateError(
+                f"{self.path} can't be synced: {error.strerror}. It says which blocks of a ZERO partition were "
+                "written; make room and order in STATE, then start the NSU again"
+            ) from error
 
     def save(self, image: ZeroImage) -> None:
         """Write the copy whose turn it is and sync it. The size must be that of the last load or replace."""
@@ -126,6 +140,11 @@ class ZeroFile:
     def sync(self) -> None:
         """Put the file onto stable storage."""
         os.fdatasync(self.fd)
+
+    def remove(self) -> None:
+        """Forget the map. Harmless when there is none."""
+        self.path.unlink(missing_ok=True)
+        self.live_path.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Close the file. Harmless when done before."""

@@ -5,7 +5,8 @@ touched. 1: it was zeroed on the drive, then perhaps written; it is read and wri
 goes from 0 to 1.
 
 Who does what
-  * The live bits are in anonymous shared memory, made before the forks. Every process reads them.
+  * The live bits are in shared memory, made before the forks. Every process reads them. They outlive all
+    processes, not the machine (zero_live.py): whoever starts after a kill -9 finds what was acknowledged.
   * One owner, the array's driver process, changes them: the first write to a chunk goes there (`claim`).
   * TRIM and WRITE ZEROES of chunks that are not ours have nothing to do: such chunks read as zeros already.
 
@@ -32,13 +33,15 @@ moment before.
 """
 
 import errno
-import mmap
+import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from uuid import UUID
 
 from protocol.limits import BLOCK_BYTES
 from serverside.drives.base import DriveError
 from serverside.partitions.zero_file import ZeroFile, ZeroImage
+from serverside.partitions.zero_live import NO_BOOT, make_memory, surviving_memory
 
 CHUNK_BYTES_MIN = 1 << 20
 BITS_BYTES_MAX = 64 << 10
@@ -92,25 +95,45 @@ def resized_image(old: ZeroImage, blocks: int) -> tuple[ZeroImage, list[tuple[in
     return ZeroImage(old.uuid, blocks, fresh.chunk_bytes, old.sequence + 1, bytes(bits)), zeroes
 
 
-def open_zero_map(file: ZeroFile, blocks: int, zero: Zero, sync: Sync) -> "ZeroMap":
-    """Load or make a map; carry it over if the range has another size now. StateError, DriveError."""
+def open_zero_map(file: ZeroFile, blocks: int, zero: Zero, sync: Sync, boot: bytes = NO_BOOT) -> "ZeroMap":
+    """Load or make a map; carry it over if the range has another size now. StateError, DriveError, OSError.
+
+    `boot`: live bits that were left by killed processes of the same boot are believed; NO_BOOT: none are.
+    """
     image = file.load()
     if image is None:
         image = fresh_image(file.uuid, blocks)
         file.replace(image)
-    elif image.blocks != blocks:
-        image, zeroes = resized_image(image, blocks)
+        return ZeroMap(file, image, zero, sync, image.bits, boot)
+    bits = surviving_bits(file, image, boot)
+    if image.blocks != blocks:
+        image, zeroes = resized_image(replace(image, bits=bits), blocks)
         for offset_bytes, length_bytes in zeroes:
             zero(offset_bytes, length_bytes)
         sync()
         file.replace(image)
-    return ZeroMap(file, image, zero, sync)
+        bits = image.bits
+    return ZeroMap(file, image, zero, sync, bits, boot)
+
+
+def surviving_bits(file: ZeroFile, image: ZeroImage, boot: bytes) -> bytes:
+    """Give the bits as the last process saw them, as far as they can be believed; at least the persisted ones."""
+    memory = surviving_memory(file.live_path, image, boot, _BITS_AT + len(image.bits))
+    if memory is None:
+        return image.bits
+    sequence = int.from_bytes(memory[_SEQUENCE * 8 : _SEQUENCE * 8 + 8], sys.byteorder)
+    # A save counts itself when it is done, so the file is at most one ahead; else somebody has put back another.
+    if not sequence <= image.sequence <= sequence + 1:
+        return image.bits
+    return bytes(ours | saved for ours, saved in zip(memory[_BITS_AT:], image.bits, strict=True))
 
 
 class ZeroMap:
     """The live map of one range, shared by all processes forked later. Offset 0 is the range's start."""
 
-    def __init__(self, file: ZeroFile, image: ZeroImage, zero: Zero, sync: Sync) -> None:
+    def __init__(
+        self, file: ZeroFile, image: ZeroImage, zero: Zero, sync: Sync, bits: bytes, boot: bytes = NO_BOOT
+    ) -> None:
         self.file = file
         self.uuid = image.uuid
         self.blocks = image.blocks
@@ -118,11 +141,12 @@ class ZeroMap:
         self._end_bytes = image.blocks * BLOCK_BYTES
         self._zero = zero
         self._sync = sync
-        memory = memoryview(mmap.mmap(-1, _BITS_AT + len(image.bits)))
+        memory = make_memory(file.live_path, image, boot, _BITS_AT + len(bits))
         self._counters = memory[:_BITS_AT].cast("Q")
         self._bits = memory[_BITS_AT:]
-        self._bits[:] = image.bits
+        self._bits[:] = bits
         self._counters[_SEQUENCE] = image.sequence
+        self._counters[_MADE] = bits != image.bits
 
     @property
     def dirty(self) -> bool:

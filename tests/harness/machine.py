@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -27,6 +27,8 @@ class Machine:
         self.state = self.folder / "state"
         self.conf = self.folder / "nsu.conf"
         self.log_path = self.folder / "log"
+        self.program = ["-m", "nsu"]
+        """What of Python's is run, with `run -c FILE` behind it."""
         self.supervisor: subprocess.Popen[bytes] | None = None
         self.seen: dict[int, psutil.Process] = {}
         """Every process of this machine ever seen, by pid: `close` looks that none is left."""
@@ -48,7 +50,7 @@ class Machine:
         if text is not None:
             self.conf.write_text(text)
         with open(self.log_path, "ab") as log:
-            command = [sys.executable, "-m", "nsu", "run", "-c", str(self.conf)]
+            command = [sys.executable, *self.program, "run", "-c", str(self.conf)]
             if self.namespace is not None:
                 command = self.namespace.command(*command)
             self.supervisor = subprocess.Popen(command, stdout=log, stderr=log)
@@ -70,8 +72,7 @@ class Machine:
     def close(self) -> None:
         if self.supervisor is not None and self.supervisor.poll() is None:
             self.kill()
-        gone, alive = psutil.wait_procs(self.seen.values(), timeout=10)
-        del gone
+        alive = wait_dead(self.seen.values())
         for process in alive:
             process.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -140,3 +141,19 @@ class Machine:
             return bool(up and all(disk["shown"] for disk in host["disks"]))
 
         return self.wait_for(holds, timeout_s)
+
+
+def wait_dead(processes: Iterable[psutil.Process], timeout_s: float = 10.0) -> list[psutil.Process]:
+    """Wait until all are dead; give those that are not. An orphan that the system's init has yet to reap is dead."""
+    until_s = time.monotonic() + timeout_s
+    alive = list(processes)
+    while (alive := [process for process in alive if is_alive(process)]) and time.monotonic() < until_s:
+        time.sleep(0.005)
+    return alive
+
+
+def is_alive(process: psutil.Process) -> bool:
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False

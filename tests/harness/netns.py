@@ -73,6 +73,7 @@ class Network:
         self.device = f"n{number}"
         self.host_address, self.server_address = f"10.77.{number}.1", f"10.77.{number}.2"
         self.host_address6, self.server_address6 = f"fd77:{number}::1", f"fd77:{number}::2"
+        self.server = server
         self.switch = switch
         self.ports = {HOST: f"h{number}", SERVER: f"s{number}"}
         """The switch's end of each machine's cable."""
@@ -101,6 +102,15 @@ class Network:
         """Lose every packet, both ways, without a sign to either side."""
         self._isolate("on")
 
+    def reset(self) -> None:
+        """Reset every connection over it: the server's kernel ends them, and tells the host's by RST."""
+        before = self._connections()
+        self.server.run("ss", "--kill", "state", "established", "src", self.server_address)
+        assert not before or before != self._connections(), "this kernel resets nothing: CONFIG_INET_DIAG_DESTROY"
+
+    def _connections(self) -> str:
+        return self.server.run("ss", "--no-header", "--tcp", "state", "established", "src", self.server_address)
+
     def mend(self) -> None:
         """Make all well again."""
         self.switch.ip(*(f"link set {port} up" for port in self.ports.values()))
@@ -112,10 +122,17 @@ class Network:
 
 
 class Networks:
-    """Two machines' namespaces and `count` networks between them."""
+    """Two machines' namespaces and `count` networks between them.
 
-    def __init__(self, count: int = 2) -> None:
+    `window_bytes`: the most that either end's kernel takes of a connection whose reader reads nothing.
+    """
+
+    def __init__(self, count: int = 2, window_bytes: int | None = None) -> None:
         self.server, self.host, self.switch = self.namespaces = Namespace(), Namespace(), Namespace()
+        if window_bytes is not None:
+            for machine in (self.server, self.host):
+                sizes = f"4096 {window_bytes} {window_bytes}"
+                machine.run("sh", "-c", f"echo {sizes} > /proc/sys/net/ipv4/tcp_rmem")
         self.all = [Network(number, self.server, self.host, self.switch) for number in range(count)]
 
     def __getitem__(self, number: int) -> Network:
@@ -140,7 +157,7 @@ class Networks:
 @cache
 def _why_not() -> str:
     """Say why there can be no networks here; empty: there can."""
-    missing = [program for program in ("ip", "nsenter", "unshare") if shutil.which(program) is None]
+    missing = [program for program in ("ip", "ss", "nsenter", "unshare") if shutil.which(program) is None]
     if missing:
         return f"{', '.join(missing)} not installed: apt-get install iproute2 util-linux"
     if os.geteuid() != 0:

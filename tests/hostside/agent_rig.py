@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hostside.agent import Agent, PathOrder
 from hostside.driver.notes import Notes
 from hostside.packets import COMMAND, NO_SLOT, PACKET_BYTES, REPORT, Report
-from hostside.wiring import HEARTS, PATH_COUNTERS, REASON_BYTES, TAGS_MAX, DiskWires, Wiring
+from hostside.wiring import HEARTS, LOADS, PATH_COUNTERS, REASON_BYTES, TAGS_MAX, DiskWires, Wiring
 from ipc.buffers import BufferPool
 from ipc.child import Life
 from ipc.counters import CounterTable
@@ -39,6 +39,7 @@ def make_wiring(disks: int = 1, paths: int = 1) -> Wiring:
         counters=CounterTable(paths, PATH_COUNTERS),
         reasons=BufferPool(paths + disks, REASON_BYTES, holders={"the test": paths + disks}),
         hearts=CounterTable(paths + disks, HEARTS),
+        loads=CounterTable(disks, LOADS),
         paths=paths,
     )
 

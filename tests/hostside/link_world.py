@@ -17,9 +17,11 @@ import hostside.link
 from hostside.config_client import ConfigClient
 from hostside.disks import DiskState
 from hostside.driver.unit import UnitInfo
-from hostside.link import ServerLink
+from hostside.link import SIGKILL, SIGTERM, ServerLink
 from hostside.packets import REPORT, Report
+from hostside.paths import PathState
 from hostside.settings import DiskSettings, ServerEntry
+from hostside.wiring import SPARE_PATHS
 from ipc.child import Child, Life
 from ipc.counters import CounterTable
 from ipc.exits import Exit
@@ -100,6 +102,9 @@ class Line(ConfigClient):
             self.heard_s = self.loop.now()
             self.take(data)
 
+    def look(self) -> None:
+        """Nothing: nobody is silent here."""
+
     def disconnect(self) -> None:
         self.nsu = self.dialogue = None
         self.asked = []
@@ -129,7 +134,7 @@ class LinkWorld:
         self.version = version
         self.now_s = 1000.0
         self.patch = pytest.MonkeyPatch()
-        self.patch.setattr(hostside.link, "make_wiring", lambda _: make_wiring(len(NAMES), PATHS))
+        self.patch.setattr(hostside.link, "make_wiring", lambda _: make_wiring(len(NAMES), PATHS + SPARE_PATHS))
         self.patch.setattr(hostside.link, "fork_child", self.fork_agent)
         self.loop = Loop(clock=lambda: self.now_s)
         disks = tuple(DiskSettings(name, n, "socket", Path("/nowhere")) for n, name in enumerate(NAMES))
@@ -268,8 +273,14 @@ class LinkWorld:
         self.turn()
 
     def agent_dies(self, life: PathLife, status: int = 10) -> None:
-        """It ends and is reaped in one go; a signal sent to it ends it too, but when the test says so."""
-        self.agents.pop(life).die(status)
+        """It ends and is reaped in one go; a signal sent to it ends it too, but when the test says so.
+
+        One that was told to close and ends well has had an answer to all that it had sent.
+        """
+        puppet = self.agents.pop(life)
+        if status == Exit.OK and SIGTERM in puppet.signals:
+            self.may_be_applied.discard(life)
+        puppet.die(status)
         self.link.reap()
 
     def disk_dies(self, model: DiskModel, status: int = 1) -> None:
@@ -337,8 +348,10 @@ class LinkWorld:
                 self.grant()
             self.answer_all()
             for life, puppet in list(self.agents.items()):
-                if puppet.signals:
+                if SIGKILL in puppet.signals:
                     self.agent_dies(life, -9)
+                elif SIGTERM in puppet.signals:
+                    self.agent_dies(life, Exit.OK)
                 elif not puppet.is_ready:
                     self.agent_ready(life)
             for model in self.disks:
@@ -363,7 +376,7 @@ class LinkWorld:
         record = self.units.get(NAMES[model.index]) if self.version == 2 else self.v1_record(model.index)
         if record is None:
             return model.puppet is None or model.errno != 0
-        up = {(path.number, path.incarnation) for path in self.link.paths.paths}
+        up = {(path.number, path.incarnation) for path in self.link.paths.paths if path.state is PathState.UP}
         return (
             model.puppet is not None
             and model.unit is not None

@@ -14,10 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import hostside.agent
-from hostside.agent import PING_AFTER_S, PathLost, PathOrder, run_agent
+from hostside.agent import PathLost
 from hostside.packets import Report
-from hostside.wiring import Wiring
 from ipc.exits import Exit
+from ipc.silence import Silence
 from protocol.data import host_data
 from protocol.errors import RemoteProtocolError
 from protocol.limits import HEADER_BYTES
@@ -25,14 +25,14 @@ from protocol.ops import Flag, Op
 from protocol.path_login import (
     V1Token,
     V2Token,
-    parse_first,
     path_token,
-    v1_login_answer,
     v1_login_refusal,
     v2_login_answer,
     v2_login_refusal,
 )
 from protocol.status import Detail
+from protocol.timers import ANSWER_MOST_S, ANSWER_WITHIN_S, LOOK_EVERY_S, PING_EVERY_S, UNANSWERED_MOST_S
+from tests.hostside.agent_peer import Nsu, live
 from tests.hostside.agent_rig import (
     MARKER,
     PATH,
@@ -40,7 +40,6 @@ from tests.hostside.agent_rig import (
     SLOTS,
     Drive,
     Rig,
-    make_life,
     make_order,
     make_wiring,
     reports_in,
@@ -395,52 +394,102 @@ def test_the_counters_count(rig2: Rig) -> None:
     rig2.command(Op.WRITE, 8, 512)
     rig2.command(Op.READ, 16, 512)
     talk(rig2)
-    row = rig2.wiring.counters.row(PATH).as_dict()
-    assert row == {"requests": 3, "errors": 1, "read_bytes": 1024, "written_bytes": 512}
+    row = rig2.wiring.counters.row(PATH)
+    assert [row.get(name) for name in ("requests", "errors", "read_bytes", "written_bytes")] == [3, 1, 1024, 512]
 
 
 # -- silence -----------------------------------------------------------------------------------------------------
 
 
+@pytest.fixture
+def acknowledged(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """For how long the peer's kernel has been silent: one number, to be changed. A pair of Unix sockets has none."""
+    unanswered_s = [0.0]
+    monkeypatch.setattr(hostside.agent, "unanswered_s", lambda _sock: unanswered_s[0])
+    return unanswered_s
+
+
 def be_silent(rig: Rig, seconds: float) -> None:
+    """Have nothing heard for so long, listening all the time, and look."""
     rig.agent.heard_ns = time.monotonic_ns() - int(seconds * 1e9)
-    rig.agent.ping_when_idle()
+    rig.agent.silence = Silence(seconds)
+    rig.agent.look()
 
 
+@pytest.mark.usefixtures("acknowledged")
 def test_an_idle_path_is_pinged_and_an_answer_is_enough(rig2: Rig) -> None:
-    be_silent(rig2, PING_AFTER_S - 1)
+    be_silent(rig2, PING_EVERY_S - 0.1)
     assert rig2.arrived() == b""
-    be_silent(rig2, PING_AFTER_S + 0.1)
+    be_silent(rig2, PING_EVERY_S + 0.1)
     talk(rig2)
     assert rig2.drive.pings == 1
     assert rig2.reports() == []
-    be_silent(rig2, 2 * PING_AFTER_S + 1)  # the ping before was answered: this asks anew
+    be_silent(rig2, PING_EVERY_S + ANSWER_WITHIN_S + 0.1)  # the ping before was answered: this asks anew
     assert len(rig2.arrived()) == HEADER_BYTES
 
 
+@pytest.mark.usefixtures("acknowledged")
 def test_a_ping_without_an_answer_ends_the_path(rig2: Rig) -> None:
-    be_silent(rig2, PING_AFTER_S + 0.1)
+    be_silent(rig2, PING_EVERY_S + 0.1)
+    be_silent(rig2, PING_EVERY_S + ANSWER_WITHIN_S - 0.1)
     with pytest.raises(PathLost, match="did not answer a ping"):
-        be_silent(rig2, 2 * PING_AFTER_S + 0.1)
+        be_silent(rig2, PING_EVERY_S + ANSWER_WITHIN_S + 0.1)
 
 
+@pytest.mark.usefixtures("acknowledged")
 def test_a_request_behind_a_ping_is_not_confused_with_it(rig2: Rig) -> None:
-    be_silent(rig2, PING_AFTER_S + 0.1)
+    be_silent(rig2, PING_EVERY_S + 0.1)
     tag = rig2.command(Op.READ, 3, 16384)
     talk(rig2)
     assert [said.tag for said in rig2.reports()] == [tag]
     assert rig2.slot(0, 16384) == rig2.drive.data[1536 : 1536 + 16384]
 
 
-def test_a_busy_path_is_not_pinged(rig2: Rig) -> None:
-    """Its answer may take long, behind a slow drive; the kernel watches that what we send is taken."""
+@pytest.mark.usefixtures("acknowledged")
+def test_a_busy_path_may_wait_for_its_drive(rig: Rig) -> None:
+    """Not pinged, for the ping would wait behind the request; and not given up before ANSWER_MOST_S."""
+    rig.command(Op.READ, 0)
+    rig.go_out()
+    assert len(rig.arrived()) == HEADER_BYTES
+    be_silent(rig, ANSWER_MOST_S - 0.1)
+    assert rig.arrived() == b""
+    with pytest.raises(PathLost, match="answered nothing for 60 s"):
+        be_silent(rig, ANSWER_MOST_S)
+
+
+@pytest.mark.parametrize("is_busy", [True, False], ids=["busy", "idle"])
+def test_a_peer_whose_kernel_is_silent_is_given_up(rig: Rig, acknowledged: list[float], is_busy: bool) -> None:
+    if is_busy:
+        rig.command(Op.READ, 0)
+        rig.go_out()
+    acknowledged[0] = UNANSWERED_MOST_S - 0.1
+    be_silent(rig, UNANSWERED_MOST_S - 0.1)
+    acknowledged[0] = UNANSWERED_MOST_S
+    with pytest.raises(PathLost, match="out of reach"):
+        be_silent(rig, UNANSWERED_MOST_S)
+
+
+def test_an_agent_that_was_away_itself_gives_its_peer_time(rig2: Rig, acknowledged: list[float]) -> None:
+    """As after the sleep of a laptop: the clocks of both have run on, and what came is not yet received."""
+    be_silent(rig2, PING_EVERY_S + 0.1)
+    rig2.agent.heard_ns = time.monotonic_ns() - 1000 * 10**9
+    acknowledged[0] = 1000.0
+    rig2.agent.silence = Silence(LOOK_EVERY_S)
+    rig2.agent.look()
+    talk(rig2)
+    assert rig2.drive.pings == 1
+
+
+def test_the_path_tells_when_it_was_heard(rig2: Rig) -> None:
+    """For the host process, when the configuration socket is silent."""
     rig2.command(Op.READ, 0)
     rig2.go_out()
-    assert len(rig2.arrived()) == HEADER_BYTES
-    be_silent(rig2, 3 * PING_AFTER_S)
-    assert rig2.arrived() == b""
+    before_ns = time.monotonic_ns()
+    rig2.come_in(b"".join(rig2.drive.answers(rig2.arrived())))
+    assert rig2.wiring.heard_ns(PATH) >= before_ns
 
 
+@pytest.mark.usefixtures("acknowledged")
 def test_v1_has_no_ping() -> None:
     rig = Rig(1)
     be_silent(rig, 100)
@@ -449,57 +498,6 @@ def test_v1_has_no_ping() -> None:
 
 
 # -- the whole life, over TCP ------------------------------------------------------------------------------------
-
-
-class Nsu:
-    """A data port for one socket: does the login as told, then serves a drive, in a thread."""
-
-    def __init__(self, order: PathOrder, *, answer: bytes | None = None, requests_most: int | None = None) -> None:
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.order = replace(order, port=self.listener.getsockname()[1])
-        self.answer = answer
-        self.requests_most = requests_most
-        self.token: V1Token | V2Token | None = None
-        self.drive = Drive(order.version)
-        self.thread = threading.Thread(target=self.serve)
-        self.thread.start()
-
-    def serve(self) -> None:
-        self.listener.settimeout(5)
-        connected, _ = self.listener.accept()
-        self.listener.close()
-        with connected:
-            connected.settimeout(5)
-            first = b""
-            while len(first) < HEADER_BYTES:
-                first += connected.recv(HEADER_BYTES - len(first))
-            self.token = parse_first(first)
-            answer = good_answer(self.order) if self.answer is None else self.answer
-            for at in range(0, len(answer), 100):  # in pieces: the agent must wait for all of it
-                connected.sendall(answer[at : at + 100])
-            if self.answer is not None:
-                return
-            served = 0
-            while data := connected.recv(65536):
-                for answer in self.drive.answers(data):
-                    connected.sendall(answer)
-                    served += 1
-                    if served == self.requests_most:
-                        return
-
-
-def good_answer(order: PathOrder) -> bytes:
-    if order.version == 1:
-        return v1_login_answer(0)
-    assert order.session_key is not None
-    proof = path_token(order.session_key, b"server", order.session, order.path, order.nonce)
-    return v2_login_answer(order.session, order.path, MARKER, proof)
-
-
-def live(order: PathOrder, wiring: Wiring) -> tuple[int, str]:
-    """Run an agent to its end; give its exit code and its last words."""
-    code = run_agent(make_life(), order, wiring)
-    return code, wiring.read_reason(PATH)
 
 
 @pytest.mark.parametrize("version", [1, 2], ids=["v1", "v2"])

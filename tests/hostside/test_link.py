@@ -2,6 +2,7 @@
 is told when it is true, no process meets what was meant for its predecessor, and when all goes well again, all is well.
 """
 
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -21,7 +22,7 @@ from ipc.packets import QueueFull
 from protocol import events
 from protocol.events import Notice
 from protocol.records import UnitFlag, UnitRecord
-from tests.hostside.link_world import NAMES, PATHS, DiskModel, LinkWorld, PathLife
+from tests.hostside.link_world import NAMES, PATHS, PORTS, DiskModel, LinkWorld, PathLife
 
 
 class Trouble(RuleBasedStateMachine):
@@ -160,7 +161,7 @@ class Trouble(RuleBasedStateMachine):
     @invariant()
     def every_agent_belongs_to_a_path_that_waits_for_its_end(self) -> None:
         with_agents = {life[0] for life in self.world.agents}
-        waiting = (PathState.STARTING, PathState.UP, PathState.DYING, PathState.FENCED_DYING)
+        waiting = (PathState.STARTING, PathState.UP, PathState.CLOSING, PathState.DYING, PathState.FENCED_DYING)
         assert with_agents == {path.number for path in self.world.link.paths.paths if path.state in waiting}
 
     @invariant()
@@ -265,6 +266,10 @@ def test_agents_killed_with_their_session_do_not_rest(world: LinkWorld) -> None:
         world.agent_dies(life, -9)
     world.grant()
     world.answer_all()
+    assert len(world.agents) == len(PORTS), "one tries each network"
+    for life in list(world.agents):
+        world.agent_ready(life)
+    world.answer_all()
     assert len(world.agents) == PATHS
 
 
@@ -282,6 +287,19 @@ def test_a_fork_that_fails_costs_a_rest_and_nothing_else(world: LinkWorld) -> No
     assert "can't be forked" in world.link.disks[0].failure
     assert "can't be forked" in world.link.paths.paths[0].reason
     world.settle()
+
+
+@pytest.mark.parametrize(("at_fault", "stays"), [("127.0.0.1", False), ("127.0.0.2", True)])
+def test_v1_begins_its_new_session_where_no_path_was_lost(at_fault: str, stays: bool) -> None:
+    world = LinkWorld(1)
+    world.settle()
+    world.pass_time(2.0)
+    world.line.address = "127.0.0.1"
+    (path, *_) = [path for path in world.link.paths.paths if path.port and path.port.address == at_fault]
+    world.agent_dies((path.number, path.incarnation))
+    assert not world.has_session
+    assert world.line.stays is stays
+    world.close()
 
 
 def test_a_dead_disks_paths_are_buried_by_a_new_session(world: LinkWorld) -> None:
@@ -462,6 +480,22 @@ def test_an_evicted_link_waits_and_warns(world2: LinkWorld, capsys: pytest.Captu
     assert any("another machine logged in as host1 from 10.0.0.9" in words for words in warnings(world2.link))
     assert "ended: another machine logged in as host1 from 10.0.0.9; this one comes again in" in capsys.readouterr().err
     world2.settle()
+
+
+def test_a_session_is_worth_keeping_while_its_paths_are_heard_and_none_waits_for_it(
+    world2: LinkWorld, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Asked when the configuration socket is silent though the server's kernel answers."""
+    link = world2.link
+    assert not link.is_served(), "no path has heard the server lately"
+    for number in range(PATHS):
+        link.wiring.hearts.row(number).set("heard_ns", time.monotonic_ns())
+    assert link.is_served()
+    assert link.is_served()
+    assert capsys.readouterr().err.count("silent on the configuration socket; its paths go on") == 1
+    world2.agent_dies(next(iter(world2.agents)), -9)
+    assert any(path.state is PathState.FENCING for path in link.paths.paths)
+    assert not link.is_served(), "a fence waits for an answer"
 
 
 def test_what_we_kill_is_told_by_its_reason_and_what_dies_by_its_signal(

@@ -1,5 +1,5 @@
 """Proves the order of burial: LOST is told once for each life, never before the agent is reaped and the path fenced,
-whatever happens in whatever order; and that paths spread over the networks and rest when they fail.
+whatever happens in whatever order; and that what happens to paths is known of their networks.
 """
 
 from collections import Counter
@@ -10,26 +10,28 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from hostside.paths import NEXT, SHORT_LIFE_S, Path, PathEvent, PathState, PathTable
+from hostside.balance import next_closing, next_opening
+from hostside.networks import SHORT_LIFE_S
+from hostside.paths import NEXT, Path, PathEvent, PathState, PathTable
 from ipc.backoff import Backoff
 from protocol.records import DataPort
 
 S, E = PathState, PathEvent
-HAS_AGENT = {S.STARTING, S.UP, S.DYING, S.FENCED_DYING}
+HAS_AGENT = {S.STARTING, S.UP, S.CLOSING, S.DYING, S.FENCED_DYING}
 """States in which there is a process that is not reaped."""
 
 PORTS = (DataPort("127.0.0.1", 10002, 2), DataPort("127.0.0.2", 10002, 2))
 
 
-def make_table(count: int = 4, ports: tuple[DataPort, ...] = PORTS) -> tuple[PathTable, list[tuple[int, int]]]:
+def make_table(count: int = 4) -> tuple[PathTable, list[tuple[int, int]]]:
     told: list[tuple[int, int]] = []
-    table = PathTable(count, lambda: Backoff(0.05, 5.0, random=lambda: 1.0), lambda *life: told.append(life))
-    table.ports = ports
+    table = PathTable(count, count, lambda: Backoff(0.05, 5.0, random=lambda: 1.0), lambda *life: told.append(life))
+    table.set_ports(PORTS, 0.0)
     return table, told
 
 
 def bring_up(table: PathTable, path: Path, now_s: float) -> None:
-    path.port = table.choose_port(now_s)
+    path.network = table.networks[0]
     for event in (E.ASK, E.TICKET, E.READY):
         table.move(path, event, now_s)
 
@@ -50,6 +52,7 @@ def pairs_the_link_makes() -> Iterator[tuple[PathState, PathEvent]]:
     yield S.TICKET, E.REFUSED
     for state in (S.STARTING, S.DYING, S.FENCED_DYING):
         yield state, E.READY
+    yield S.UP, E.CLOSE
     yield S.FENCING, E.FENCED
 
 
@@ -79,13 +82,13 @@ def test_what_the_table_lacks_is_a_bug_and_says_so() -> None:
 class Burial(RuleBasedStateMachine):
     """The world around the table: processes that live and die, a server that fences and grants, a session."""
 
-    PATHS = 3
+    PATHS = 4
 
     def __init__(self) -> None:
         super().__init__()
         self.now_s = 0.0
-        self.table = PathTable(self.PATHS, lambda: Backoff(0.05, 5.0, random=lambda: 0.5), self.told_lost)
-        self.table.ports = PORTS
+        self.table = PathTable(self.PATHS, self.PATHS - 1, lambda: Backoff(0.05, 3, random=lambda: 0.5), self.told_lost)
+        self.table.set_ports(PORTS, 0.0)
         self.session = False
         self.agents: set[int] = set()
         """Paths whose agent is not reaped."""
@@ -117,6 +120,7 @@ class Burial(RuleBasedStateMachine):
         """The server has buried all of the former session before it grants."""
         self.session = True
         self.may_be_applied.clear()
+        self.table.begin(self.now_s)
         for path in self.in_state(S.IDLE, S.DYING, S.ORPHANED):
             self.table.move(path, E.SESSION_GRANTED, self.now_s)
 
@@ -131,10 +135,18 @@ class Burial(RuleBasedStateMachine):
     @precondition(lambda self: self.session)
     @rule()
     def paths_are_wanted(self) -> None:
-        for path in list(self.table.wanting(self.now_s)):
-            path.port = self.table.choose_port(self.now_s)
-            assert path.port is not None, "a path is wanted, so a place must be free"
+        while (opening := next_opening(self.table, self.now_s)) is not None:
+            path, network = opening
+            path.network = network
             self.table.move(path, E.ASK, self.now_s)
+
+    @precondition(lambda self: self.session)
+    @rule()
+    def what_is_too_much_is_closed(self) -> None:
+        path = next_closing(self.table, self.now_s)
+        if path is not None:
+            self.table.move(path, E.CLOSE, self.now_s)
+            assert self.table.up_count >= self.table.wanted
 
     @precondition(lambda self: self.in_state(S.TICKET))
     @rule(data=st.data())
@@ -150,7 +162,6 @@ class Burial(RuleBasedStateMachine):
     def refusal(self, data: st.DataObject) -> None:
         path = self.pick(data, S.TICKET)
         self.table.move(path, E.REFUSED, self.now_s)
-        self.table.rest(path, self.now_s)
 
     @precondition(lambda self: self.in_state(S.STARTING, S.DYING, S.FENCED_DYING))
     @rule(data=st.data())
@@ -164,7 +175,6 @@ class Burial(RuleBasedStateMachine):
         path = self.pick(data, *HAS_AGENT)
         self.agents.discard(path.number)
         self.table.move(path, E.EXITED, self.now_s)
-        self.table.rest(path, self.now_s)
 
     @precondition(lambda self: self.in_state(S.FENCING))
     @rule(data=st.data())
@@ -182,7 +192,7 @@ class Burial(RuleBasedStateMachine):
     def unburied_says_whether_a_former_life_is_dangerous(self) -> None:
         dead_or_dying = {p.number for p in self.in_state(S.FENCING, S.DYING, S.ORPHANED, S.FENCED_DYING)}
         assert self.table.unburied == bool(dead_or_dying)
-        assert self.agents - dead_or_dying == {p.number for p in self.in_state(S.STARTING, S.UP)}
+        assert self.agents - dead_or_dying == {p.number for p in self.in_state(S.STARTING, S.UP, S.CLOSING)}
 
     @invariant()
     def no_port_has_more_than_it_takes(self) -> None:
@@ -226,73 +236,72 @@ def test_incarnations_fit_into_their_sixteen_bits() -> None:
     assert told == [(0, 0)]
 
 
-# -- where, and when ---------------------------------------------------------------------------------------------
+# -- what is learned of networks ----------------------------------------------------------------------------------
 
 
-def test_networks_fill_evenly() -> None:
+def test_a_path_that_came_up_proves_its_network_and_a_lost_one_brings_doubt() -> None:
     table, _ = make_table()
-    for path in table.paths:
-        bring_up(table, path, 0.0)
-    assert Counter(path.port for path in table.paths) == {PORTS[0]: 2, PORTS[1]: 2}
+    network, other = table.networks
+    bring_up(table, table.paths[0], 1.0)
+    assert (network.in_doubt, other.in_doubt) == (False, True)
+    table.move(table.paths[0], E.EXITED, 1.0 + SHORT_LIFE_S)
+    assert [one.in_doubt for one in table.networks] == [True, True]
+    assert network.probe_at_s == 1.0 + SHORT_LIFE_S, "it stood for long enough: it may be tried at once"
 
 
-def test_ports_fill_by_their_share() -> None:
-    table, _ = make_table(4, (DataPort("127.0.0.1", 1, 9), DataPort("127.0.0.2", 1, 3)))
-    for path in table.paths:
-        bring_up(table, path, 0.0)
-    assert Counter(path.port.address for path in table.paths if path.port) == {"127.0.0.1": 3, "127.0.0.2": 1}
-
-
-def test_a_port_in_trouble_is_taken_last_and_for_as_long_as_the_path_rests() -> None:
+def test_what_never_came_up_lets_its_network_rest() -> None:
     table, _ = make_table()
-    path = table.paths[0]
-    path.port = PORTS[0]
-    table.rest(path, 0.0)
-    assert table.choose_port(0.0) == PORTS[1]
-    assert table.choose_port(path.not_before_s) == PORTS[0]
-    table.ports = PORTS[:1]
-    assert table.choose_port(0.0) == PORTS[0]  # better than none
+    network = table.networks[0]
+    for path, events in ((table.paths[0], (E.ASK, E.REFUSED)), (table.paths[1], (E.ASK, E.TICKET, E.EXITED))):
+        path.network = network
+        for event in events:
+            table.move(path, event, 1.0)
+        assert (network.in_doubt, network.probe_at_s > 1.0) == (True, True)
+        bring_up(table, table.paths[2], 1.0)
+        assert table.networks[0].proved_s == 1.0
+        table.move(table.paths[2], E.SESSION_LOST, 1.0)
+        table.move(table.paths[2], E.EXITED, 1.0)
+        table.move(table.paths[2], E.SESSION_GRANTED, 1.0)
 
 
-def test_no_more_paths_are_wanted_than_there_are_places() -> None:
-    table, _ = make_table(8)
-    assert len(list(table.wanting(0.0))) == 4
-    table.ports = ()
-    assert list(table.wanting(0.0)) == []
-    assert table.choose_port(0.0) is None
-    table.ports = (DataPort("127.0.0.1", 1, 0),)
-    assert list(table.wanting(0.0)) == []
-    assert table.choose_port(0.0) is None
-
-
-def test_a_path_that_rests_is_wanted_when_it_has_rested() -> None:
-    table, _ = make_table(2)
-    table.rest(table.paths[0], 10.0)
-    assert list(table.wanting(10.0)) == [table.paths[1]]
-    at_s = table.next_at(10.0)
-    assert at_s == table.paths[0].not_before_s
-    assert list(table.wanting(at_s)) == table.paths
-    assert table.next_at(at_s) is None
-
-
-def rest_after_life_of(table: PathTable, path: Path, seconds: float, now_s: float) -> float:
-    bring_up(table, path, now_s)
-    table.move(path, E.EXITED, now_s + seconds)
-    table.move(path, E.FENCED, now_s + seconds)
-    table.rest(path, now_s + seconds)
-    return path.not_before_s - (now_s + seconds)
-
-
-def test_short_lives_rest_longer_each_time_and_a_long_one_starts_anew() -> None:
+def test_a_closed_path_and_a_lost_session_say_nothing_against_the_network() -> None:
     table, _ = make_table()
-    path = table.paths[0]
-    rests = [rest_after_life_of(table, path, 0.01, 100.0 * n) for n in range(4)]
-    assert rests == pytest.approx([0.05, 0.1, 0.2, 0.4])
-    assert rest_after_life_of(table, path, SHORT_LIFE_S, 1000.0) == pytest.approx(0.05)
+    network = table.networks[0]
+    bring_up(table, table.paths[0], 1.0)
+    bring_up(table, table.paths[1], 1.0)
+    table.move(table.paths[0], E.CLOSE, 1.0)
+    table.move(table.paths[0], E.EXITED, 1.0)
+    table.move(table.paths[1], E.SESSION_LOST, 1.0)
+    table.move(table.paths[1], E.EXITED, 1.0)
+    assert not network.in_doubt
+
+
+def test_a_new_session_must_prove_every_network_anew_and_may_try_at_once() -> None:
+    table, _ = make_table()
+    bring_up(table, table.paths[0], 1.0)
+    table.networks[1].failed(1.0)
+    table.begin(1.01)
+    assert [(network.in_doubt, network.probe_at_s) for network in table.networks] == [(True, 1.01)] * 2
+
+
+def test_a_port_that_stays_is_known_as_well_as_before() -> None:
+    table, _ = make_table()
+    bring_up(table, table.paths[0], 1.0)
+    kept = table.networks[0]
+    wider, fresh = DataPort(PORTS[0].address, PORTS[0].port, 7), DataPort("fd00::1", 10002, 3)
+    table.set_ports((fresh, wider, wider), 2.0)
+    assert [network.port for network in table.networks] == [fresh, wider]
+    assert table.networks[1] is kept
+    assert not kept.in_doubt
+    assert table.paths[0].port == wider
+    assert table.places == 10
+    assert (table.networks[0].in_doubt, table.networks[0].probe_at_s) == (True, 2.0)
 
 
 def test_up_count_counts_those_that_carry() -> None:
     table, _ = make_table()
     bring_up(table, table.paths[1], 0.0)
+    bring_up(table, table.paths[3], 0.0)
     table.move(table.paths[2], E.ASK, 0.0)
+    table.move(table.paths[3], E.CLOSE, 0.0)
     assert table.up_count == 1

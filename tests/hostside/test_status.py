@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from hostside.config_client import ConfigClient
 from hostside.disks import DiskState
 from hostside.host import HostProcess
 from hostside.link import ServerLink
@@ -14,6 +16,7 @@ from hostside.status import TIMERS, describe_disks, describe_host, describe_link
 from ipc.child import Child
 from protocol import events
 from protocol.records import DataPort, UnitFlag, UnitRecord
+from protocol.timers import FOUND_WITHIN_S
 from tests.hostside.agent_rig import make_life, make_wiring
 from tests.hostside.link_world import PORTS, LinkWorld, Puppet
 
@@ -76,12 +79,27 @@ def test_0x01_is_warned_of_as_long_as_it_is_spoken(host: HostProcess) -> None:
     assert "0x01" in warning
 
 
+def test_every_time_in_force_is_told_with_its_source(host: HostProcess) -> None:
+    link = host.links[0]
+    host.settings = replace(host.settings, servers=(replace(link.entry, fail_after_s=7.0),))
+    told = {timer["source"]: timer["value_s"] for timer in describe_host(host)["timers"]}
+    assert told["protocol/timers.py FOUND_WITHIN_S"] == FOUND_WITHIN_S
+    assert told["nsu.conf, ON_NO_PATH"] == 7.0
+
+
+def test_a_server_whose_process_stands_still_is_told_of(host: HostProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ConfigClient, "is_silent", property(lambda client: client is host.links[0].client))
+    words = [words for words in describe_host(host)["warnings"] if "stands still" in words]
+    assert len(words) == 1
+    assert "SERVER new" in words[0]
+
+
 def test_fewer_places_than_connections_are_told(host: HostProcess) -> None:
     link = host.links[0]
     link.granted = events.Granted(2, 4, 5, "box1")
-    link.paths.ports = (DataPort("127.0.0.1", 10002, 1),)
+    link.paths.set_ports((DataPort("127.0.0.1", 10002, 1),), 0.0)
     assert any("1 places" in words for words in describe_host(host)["warnings"])
-    link.paths.ports = PORTS
+    link.paths.set_ports(PORTS, 0.0)
     assert not any("places" in words for words in describe_host(host)["warnings"])
 
 

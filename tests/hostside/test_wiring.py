@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from hostside.disks import WINDOW
 from hostside.packets import PACKET_BYTES
 from hostside.settings import DiskSettings, ServerEntry
-from hostside.wiring import DISKS_MAX, REASON_BYTES, REQUEST_SLOTS_MAX, SLOT_BYTES, TAGS_MAX, make_wiring
+from hostside.wiring import DISKS_MAX, REASON_BYTES, REQUEST_SLOTS_MAX, SLOT_BYTES, SPARE_PATHS, TAGS_MAX, make_wiring
 from ipc.child import fork_child
 from protocol.limits import SPLIT_BYTES
 from tests.hostside import agent_rig
@@ -16,11 +17,16 @@ from tests.hostside.frontends.nbd_server import wait_for
 
 def test_there_is_one_of_each_for_each_place() -> None:
     disks = tuple(DiskSettings(name, n, "socket", Path("/nowhere")) for n, name in enumerate(("a", "b")))
-    wiring = make_wiring(ServerEntry("box1", ("127.0.0.1",), 1, "host1", None, 3, None, disks))
+    entry = ServerEntry("box1", ("127.0.0.1",), 1, "host1", None, 3, None, disks, extra_connections=2)
+    wiring = make_wiring(entry)
+    paths = 3 + 2 + SPARE_PATHS
     places = [disk.index for disk in wiring.disks]
     assert places == list(range(DISKS_MAX)), "places for the two that are named, and for others to come"
-    assert (len(wiring.commands), wiring.paths, wiring.counters.rows) == (3, 3, 3)
-    assert wiring.reasons.slots == wiring.hearts.rows == 3 + DISKS_MAX
+    assert (len(wiring.commands), wiring.paths, wiring.counters.rows) == (paths, paths, paths)
+    assert wiring.reasons.slots == wiring.hearts.rows == paths + DISKS_MAX
+    assert wiring.loads.rows == DISKS_MAX
+    # Full windows of every disk, and as much again that a dead agent left unread: a full queue would end a disk.
+    assert wiring.commands[0].pipe_bytes >= 2 * DISKS_MAX * WINDOW[2] * PACKET_BYTES
     for disk in wiring.disks:
         assert disk.pool.slot_bytes == SLOT_BYTES == SPLIT_BYTES
         assert disk.pool.free_count >= 2 * REQUEST_SLOTS_MAX

@@ -1,12 +1,13 @@
-"""The parent's death is told, also to who asks too late."""
+"""The parent's death is told, also to who asks too late; and what the kernel refuses is an OSError."""
 
 import os
 import time
 
 from ipc.child import Life
 from ipc.packets import PacketQueue
-from ipc.prctl import die_with_parent
+from ipc.prctl import become_io_flusher, die_with_parent
 from tests.ipc.conftest import Nursery
+from tests.users import ONLY_ROOT, as_user
 
 
 def test_it_says_that_the_parent_lives_and_that_another_is_not_the_parent(nursery: Nursery) -> None:
@@ -34,3 +35,15 @@ def test_a_parent_that_died_before_the_call_is_noticed(nursery: Nursery) -> None
     assert answers.wait(5)
     assert answers.get() == b"d"
     answers.close()
+
+
+@ONLY_ROOT
+def test_who_may_not_be_an_io_flusher_gets_the_kernels_error() -> None:
+    def ask() -> str:
+        try:
+            become_io_flusher()
+        except OSError as error:
+            return f"{error.errno} {error.strerror}"
+        return "it was allowed"
+
+    assert as_user(65_534, [65_534], ask) == "1 Operation not permitted"

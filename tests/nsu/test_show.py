@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from nsu.gather import gather
-from nsu.show import paths_table, process_words, show_status, source_words, warnings_of
+from nsu.show import paths_table, place, process_words, show_status, source_words, warnings_of
 from tests.harness import World, spawn_world
 
 LONG = "/tmp/pytest-of-somebody/pytest-1234/test_with_a_name_that_is_long0/unit_1.sock"
@@ -70,6 +70,10 @@ FOUND: dict[str, Any] = {
                 "connections": 2,
                 "paths_up": 1,
                 "trouble": SENTENCE,
+                "networks": [
+                    {"at": "[2001:db8::1]:10002", "places": 4, "state": "works", "trouble": ""},
+                    {"at": "10.1.1.1:10002", "places": 4, "state": "down", "trouble": "[connecting]: timed out"},
+                ],
                 "paths": [
                     {
                         "path": 0,
@@ -103,7 +107,9 @@ FOUND: dict[str, Any] = {
                 "size_bytes": 1 << 30,
                 "read_only": False,
                 "at": LONG,
+                "uri": f"nbd+unix:///unit_1?socket={LONG}",
                 "shown": True,
+                "detached": False,
                 "trouble": "",
             },
             {
@@ -112,7 +118,9 @@ FOUND: dict[str, Any] = {
                 "size_bytes": None,
                 "read_only": None,
                 "at": "/run/nsu/unit_2.sock",
+                "uri": None,
                 "shown": False,
+                "detached": False,
                 "trouble": "the server has no partition of this name",
             },
         ],
@@ -172,15 +180,41 @@ def test_the_longest_fits_80_columns_too_and_nothing_is_cut_off() -> None:
         assert joined(word).rstrip(".") in joined(text), word
 
 
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({}, f"nbd+unix:///unit_1?socket={LONG}"),
+        ({"uri": None}, LONG),
+        ({"uri": None, "at": "/run/nsu/a", "process": {"device": "/dev/loop3"}}, "/dev/loop3, /run/nsu/a"),
+        ({"shown": False, "detached": True}, "detached"),
+        ({"shown": False}, "not yet shown"),
+    ],
+)
+def test_a_disk_is_told_by_what_its_users_need(changed: dict[str, Any], words: str) -> None:
+    assert place(FOUND["host"]["disks"][0] | changed) == words
+
+
+def test_a_network_that_is_down_is_told_with_its_reason_and_one_that_works_is_not() -> None:
+    text = shown(FOUND)
+    assert "network 10.1.1.1:10002 is down: [connecting]: timed out" in text
+    assert "network [2001:db8::1]" not in text
+
+
+def test_what_a_disks_process_has_to_say_is_shown() -> None:
+    found = copy.deepcopy(FOUND)
+    found["host"]["disks"][0]["process"] = {"device": None, "notices": ["2 clients see [10 GiB]"]}
+    assert "unit_1: 2 clients see [10 GiB]" in shown(found)
+
+
 def test_a_long_path_of_a_socket_is_folded_within_its_column() -> None:
     lines = columns_of(shown(FOUND), "disks").splitlines()[2:]
-    column = lines[0].index("/tmp/")
+    column = lines[0].index("nbd+unix")
     folded = [lines[0][column:].strip()]
     for line in lines[1:]:
         if line[:column].strip():
             break
         folded.append(line[column:].strip())
-    assert "".join(folded) == LONG
+    assert "".join(folded) == f"nbd+unix:///unit_1?socket={LONG}"
 
 
 def test_numbers_of_paths_are_not_folded() -> None:
@@ -222,7 +256,7 @@ def test_a_machine_whose_roles_do_not_answer_is_told_too() -> None:
     ("source", "words"),
     [
         ("Appendix D, step 4", "Appendix D"),
-        ("hostside/agent.py KEEPALIVE_S", "built in"),
+        ("protocol/timers.py KEEPALIVE_IDLE_S", "built in"),
         ("nsu.conf, ON_NO_PATH", "nsu.conf"),
     ],
 )

@@ -1,5 +1,6 @@
 """A whole server in the test's own process, whose loop is turned by whoever waits; and the hosts that it serves."""
 
+import gc
 import signal
 from contextlib import ExitStack
 from functools import partial
@@ -115,3 +116,4 @@ class World:
         for place in self.server.storage.places.values():
             place.channel.close()
         self.loop.close()
+        gc.collect()  # what hangs together in circles has descriptors, which others count

@@ -1,13 +1,19 @@
 """Proves which hosts a changed nsu.conf disturbs, and what of it has to wait for the next start."""
 
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from serverside.changes import can_stay, differences, disturbed, possible
+from protocol.events import Notice, Notified
+from protocol.ops import Op
+from serverside.changes import can_stay, differences, disturbed, possible, renewed
 from serverside.settings import HostSettings, ServerSettings
-from tests.serverside.rig import host, settings, unit
+from tests.serverside.rig import HERE, host, is_over, settings, turn, unit
+from tests.serverside.server_world import PLACES, THERE, World
 
 FOLDER = Path("/nowhere")
 A = host("a", units=[unit("one", 8, 0), unit("two", 8, 8)], ports=[(10002, 4)])
@@ -59,12 +65,23 @@ def test_a_longer_zero_map_disturbs_all_who_use_it() -> None:
     assert disturbed(both(A, first), both(A, grown)) == {"a", "b"}
 
 
+def test_whose_ports_alone_have_changed_keeps_what_works() -> None:
+    moved = replace(A, data_ports=host(ports=[(10003, 4)]).data_ports)
+    assert disturbed(both(A, B), both(moved, B)) == {"a"}, "it is told"
+    assert renewed(both(A, B), both(moved, B)) == frozenset()
+    assert renewed(both(A, B), both(replace(moved, units=A.units[:1]), B)) == {"a"}
+    assert renewed(both(A, B), both(replace(moved, secret=bytes(32)), B)) == {"a"}
+    assert renewed(both(A, B), both(B)) == {"a"}
+    plain, zeroed = (host("b", units=[unit("theirs", 8, 0, zero=zero)]) for zero in (False, True))
+    assert renewed(both(A, plain), both(moved, zeroed)) == {"a", "b"}, "they share a zero map that has come"
+
+
 def test_what_holds_from_start_to_end_is_kept_with_a_warning() -> None:
     old = both(A)
     wanted = replace(old, name="x", config_port=7, listen=("127.0.0.2",), arrays=(), privileged_port=True, hosts=(B,))
     now, warnings = possible(old, wanted)
-    assert now == replace(old, privileged_port=True, hosts=(B,))
-    assert [sentence.split()[0] for sentence in warnings] == ["NSU", "CONFIG_PORT", "LISTEN", "ARRAY"]
+    assert now == replace(old, privileged_port=True, hosts=(B,), listen=("127.0.0.2",))
+    assert [sentence.split()[0] for sentence in warnings] == ["NSU", "CONFIG_PORT", "ARRAY"]
     assert possible(old, both(B)) == (both(B), [])
 
 
@@ -89,3 +106,49 @@ def test_what_changed_is_named() -> None:
     ]
     assert differences(both(A, B), both(replace(A, secret=bytes(32)), B)) == ["HOST a changed (SECRET_FILE)"]
     assert differences(both(A, B), both(B, A)) == ["the order of the HOSTs"]
+    assert differences(both(A), replace(both(A), listen=("10.1.1.1", "fd00::1"))) == ["LISTEN: 10.1.1.1, fd00::1"]
+
+
+# -- a whole server ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    with ExitStack() as stack:
+        world = World(tmp_path, stack)
+        stack.callback(world.close)
+        yield world
+
+
+def test_a_port_that_comes_leaves_the_paths_alone_and_one_that_goes_takes_its_own_along(world: World) -> None:
+    one = world.logged_in(world.host1())
+    stays = world.open_path(one, 0)
+    pids = {srw.path: srw.child.pid for srw in world.server.srws.seated.values()}
+    both = host(ports=[(world.port1, PLACES), (world.spare_port, 1)]).data_ports
+    world.change(replace(world.v2, data_ports=both), world.v1)
+    assert one.next(Notified).kind == Notice.PORTS_CHANGED
+    assert {srw.path: srw.child.pid for srw in world.server.srws.seated.values()} == pids
+    assert stays.ask(Op.READ, 0, 512)[0].status == 0
+    goes = one.open_path(world.spare_port, 1)
+    world.change(world.v2, world.v1)
+    turn(world.loop, lambda: is_over(goes.sock))
+    goes.close()
+    assert one.next(Notified).kind == Notice.PORTS_CHANGED
+    assert stays.ask(Op.READ, 0, 512)[0].status == 0
+    assert {srw.path: srw.child.pid for srw in world.server.srws.seated.values()} == pids
+
+
+def test_0x01_is_cut_off_when_its_ports_change(world: World) -> None:
+    """Note (3): it has no other way to hear of it."""
+    two = world.logged_in(world.host2())
+    world.change(world.v2, replace(world.v1, data_ports=host(ports=[(world.port2, 5)]).data_ports))
+    turn(world.loop, two.is_over)
+
+
+def test_the_configuration_port_follows_listen(world: World) -> None:
+    world.coming.append(replace(world.settings(world.v2, world.v1), listen=(HERE, THERE)))
+    world.server.reconsider()
+    socket.create_connection((THERE, world.config), timeout=5).close()
+    world.change(world.v2, world.v1)
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((THERE, world.config), timeout=5)

@@ -18,6 +18,7 @@ from serverside.config_port import ConfigLine, ConfigPort
 from tests.harness import free_ports
 from tests.serverside.rig import HERE, SECRET, TalkingHost, connected, is_over, readable, received, turn
 
+THERE = "127.0.0.3"
 MANY_UNITS = [UnitRecord(n, 1, 8, UnitFlag(0), bytes(16), f"unit_{n}") for n in range(1000)]
 
 
@@ -76,12 +77,28 @@ def port(loop: Loop, server: Server) -> Iterator[ConfigPort]:
         line.close()
 
 
+def test_it_is_opened_on_new_addresses_and_left_on_others(loop: Loop, server: Server, port: ConfigPort) -> None:
+    """Who came in on an address stays when it is left."""
+    host = TalkingHost(loop, port.number)
+    host.log_in()
+    port.open((HERE, THERE))
+    port.open((THERE,))
+    socket.create_connection((THERE, port.number), timeout=5).close()
+    port.close_others((THERE,))
+    assert set(port.listeners) == {THERE}
+    with pytest.raises(ConnectionRefusedError):
+        connected(port.number)
+    host.dialogue.ask_starttime()
+    assert host.next(StartTime).cookie == 42
+    host.close()
+
+
 def opened(loop: Loop, server: Server, *, privileged: bool = False) -> ConfigPort:
     return ConfigPort(loop, "box1", (HERE,), free_ports(1)[0], privileged, server)
 
 
 def number_of(port: ConfigPort) -> int:
-    return int(port.listeners[0].where.rpartition(":")[2])
+    return port.number
 
 
 def stranger(port: ConfigPort, source: str = HERE) -> socket.socket:
@@ -196,6 +213,20 @@ def test_who_is_being_refused_and_does_not_go_is_counted_too(loop: Loop, port: C
             turn(loop, partial(readable, sock))
         assert len(port.half_open) == config_port.HALF_OPEN_MAX
         assert len(os.listdir("/proc/self/fd")) == before + 3 * config_port.HALF_OPEN_MAX, "two thirds are ours"
+
+
+def test_of_those_that_hear_last_words_the_oldest_goes_first(loop: Loop, port: ConfigPort, server: Server) -> None:
+    """Else a host that logs in again and again, and never hangs up, would hold as many descriptors as it likes."""
+    with ExitStack() as stack:
+        hosts = []
+        for _ in range(config_port.HALF_OPEN_MAX + 3):
+            host = TalkingHost(loop, number_of(port))
+            stack.callback(host.close)
+            host.next(Granted)
+            server.lines[-1].finish_now()
+            hosts.append(host)
+        assert len(port.half_open) == config_port.HALF_OPEN_MAX
+        assert [line in server.closed for line in server.lines[:4]] == [True, True, True, False]
 
 
 def test_who_asks_much_and_reads_nothing_is_cut_off(loop: Loop, port: ConfigPort, server: Server) -> None:

@@ -208,6 +208,15 @@ def test_the_21st_wrong_token_of_an_address_within_10_s_waits_and_nobody_elses()
     assert failures.delay_s("a", 111.0) == 0.0
 
 
+def test_who_comes_from_everywhere_is_counted_as_one() -> None:
+    failures = Failures()
+    for number in range(data_ports.FAILED_ADDRESSES_MAX):
+        assert failures.delay_s(f"fd00::{number:x}", 100.0) == 0.0
+    assert [failures.delay_s(f"fd01::{n:x}", 100.0) for n in range(21)] == [0.0] * 20 + [data_ports.SLOWED_BY_S]
+    assert len(failures.counts) == data_ports.FAILED_ADDRESSES_MAX + 1
+    assert failures.delay_s("fd00::1", 100.0) == 0.0
+
+
 def test_what_is_counted_is_forgotten() -> None:
     failures = Failures()
     for number in range(5000):

@@ -9,7 +9,8 @@ from functools import partial
 import pytest
 
 from ipc.loop import Loop
-from serverside.listening import USER_TIMEOUT_S, Listener
+from protocol.timers import KEEPALIVE_IDLE_S, USER_TIMEOUT_S
+from serverside.listening import Listener
 from tests.harness import free_ports
 from tests.serverside.rig import HERE, connected, is_over, turn
 
@@ -75,12 +76,22 @@ def test_what_had_queued_up_is_reset_when_it_stops(accepting: Accepting) -> None
     assert accepting.sockets == []
 
 
-def test_a_port_that_is_taken_or_not_ours_is_named(loop: Loop, accepting: Accepting) -> None:
+def test_a_port_that_is_taken_is_named(loop: Loop, accepting: Accepting) -> None:
     accepting.listener.listen()
     with pytest.raises(OSError, match=f"can't open {HERE}:{accepting.port}: Address already in use"):
         Listener(loop, HERE, accepting.port, accepting.accepted)
-    with pytest.raises(OSError, match=r"192\.0\.2\.1:10002: Cannot assign"):
-        Listener(loop, "192.0.2.1", 10002, accepting.accepted)
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(OSError, match=rf"can't open \[::1\]:{port}: Address already in use"):
+            Listener(loop, "::1", port, accepting.accepted)
+
+
+@pytest.mark.parametrize("address", ["192.0.2.1", "2001:db8::1"])
+def test_an_address_that_is_not_here_yet_is_no_obstacle(loop: Loop, accepting: Accepting, address: str) -> None:
+    listener = Listener(loop, address, accepting.port, accepting.accepted)
+    listener.listen()
+    assert listener.listening
+    listener.close()
 
 
 def test_a_port_that_somebody_took_meanwhile_is_complained_of_once(
@@ -108,6 +119,7 @@ def test_an_accepted_socket_finds_out_about_a_dead_peer(accepting: Accepting) ->
         assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
         assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
         assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == USER_TIMEOUT_S * 1000
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == KEEPALIVE_IDLE_S
 
 
 def test_without_descriptors_it_pauses_and_goes_on_when_there_are_some(accepting: Accepting) -> None:

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from errno import EBUSY
+from errno import EBUSY, EIO
 from pathlib import Path
 
 import psutil
@@ -64,6 +64,17 @@ def driver_of(storage: Storage) -> psutil.Process:
     return psutil.Process(child.pid)
 
 
+def test_after_a_failed_drive_only_what_was_persisted_is_ours(tmp_path: Path) -> None:
+    storage = Storage(settings(tmp_path, *TWO), SEATS)
+    assert list(storage.folder.glob("*.live"))
+    storage.health.fail(0, EIO)
+    assert not list(storage.folder.glob("*.live"))
+    with pytest.raises(DriveError, match="has failed"):
+        storage.close()
+    for place in storage.places.values():
+        place.channel.close()
+
+
 # --- drives of an array with redundancy ---
 
 
@@ -113,8 +124,28 @@ def test_the_status_is_plain_values(storages: Opener, tmp_path: Path) -> None:
     told = json.loads(json.dumps([storage.describe_arrays(), storage.describe_hosts()]))
     (array,), hosts = told
     assert array["driver_pid"] == driver_of(storage).pid
-    assert array["drives"] == [{"name": str(tmp_path / "drive0.img"), "size_bytes": 2048 * 512, "state": "good"}]
+    drive = {"name": str(tmp_path / "drive0.img"), "size_bytes": 2048 * 512, "state": "good", "note": None}
+    assert array["drives"] == [drive]
     assert [unit["lba"] for unit in hosts[0]["units"]] == ["unit0(0,7)", "unit0(8,15)"]
+
+
+def test_a_failed_drive_stays_failed_over_a_restart_until_its_note_is_removed(
+    storages: Opener, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    storage = storages(settings(tmp_path, *TWO))
+    storage.health.fail(0, EIO)
+    with pytest.raises(DriveError):
+        storage.close()
+    again = storages(settings(tmp_path, *TWO))
+    (drive,) = again.describe_arrays()[0]["drives"]
+    assert drive["state"] == "failed"
+    assert f"remove {drive['note']} and start nsu again" in capsys.readouterr().err
+    with pytest.raises(DriveError):
+        again.arrays["unit0"].write_from(memoryview(bytes(512)), 0)
+    with pytest.raises(DriveError):
+        again.close()
+    Path(drive["note"]).unlink()
+    assert storages(settings(tmp_path, *TWO)).describe_arrays()[0]["drives"][0]["state"] == "good"
 
 
 # --- the cookie ---

@@ -22,8 +22,8 @@ class Plan:
         self.left = count
         """Requests still to be made."""
         self.depth = kernel.chance.choice((1, 4, 8))
-        self.hot_blocks = kernel.chance.choice((8, 24, 96))
-        self.pause_s = kernel.chance.choice((0.0005, 0.005, 0.05))
+        self.hot_blocks = kernel.chance.choice((4, 8, 8, 24, 96))
+        self.pause_s = kernel.chance.choice((0.0005, 0.003, 0.02, 0.1))
         self.frontend: Frontend | None = None
         self.blocks: Blocks | None = None
         self.done = 0
@@ -92,7 +92,8 @@ class Frontend:
                 return
             if self.is_refused or self.chance.random() < 0.3:
                 break
-        self.rest()
+        if self.in_flight < self.plan.depth:
+            self.rest()
 
     def rest(self) -> None:
         """Come again soon; much later when the disk refuses everything at once."""
@@ -112,7 +113,7 @@ class Frontend:
         blocks = min(self.driver.unit.blocks, self.blocks.count)
         length = min(blocks, self.chance.choice((1, 2, 8, 8, 8, 12, 20, 32)))
         hot = min(self.plan.hot_blocks, blocks)
-        first = self.chance.randrange(0, hot, 4) if self.chance.random() < 0.8 else self.chance.randrange(blocks)
+        first = self.chance.randrange(0, hot, 4) if self.chance.random() < 0.9 else self.chance.randrange(blocks)
         first = min(first, blocks - length)
         return first, first + length
 
@@ -210,6 +211,9 @@ class Frontend:
             self.plan.all_read = self.in_flight == 0
             return False
         first, end = self.to_read.pop()
+        end = min(end, self.driver.unit.blocks)
+        if first >= end:
+            return True  # the unit is smaller now
         if self.read_range(first, end):
             return True
         self.to_read.append((first, end))

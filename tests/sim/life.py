@@ -3,12 +3,14 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
+
 from protocol.dialogue import ServerDialogue
 from serverside.storage import Storage
 from tests.sim.applications import Plan
 from tests.sim.blocks import Blocks, BrokenWordError
 from tests.sim.kernel.install import under
-from tests.sim.kernel.kernel import SECOND, Kernel, Process, SimulationError
+from tests.sim.kernel.kernel import SECOND, Kernel, Process
 from tests.sim.kernel.modules import System
 from tests.sim.kernel.tcp import Net
 from tests.sim.luck import Luck
@@ -18,6 +20,7 @@ FAULTS_MOST_S = 60
 """Bad luck lasts so long at most."""
 QUIET_MOST_S = 240
 """Virtual seconds after which, without faults, everything must have ended: two rests of a minute, and then some."""
+SETTLED_MOST_S = 30
 LINES_TOLD = 60
 
 
@@ -30,6 +33,7 @@ class LifeOfBoth:
         self.kernel = Kernel(seed, hesitation=0.0)
         chance = self.kernel.chance
         self.kernel.hesitation = chance.choice((0.0, 0.01, 0.1))
+        self.kernel.slow_memory = chance.choice((0.0, 0.0, 0.0, 0.2))
         self.version = 1 if chance.random() < 0.2 else 2
         self.may_fail = chance.random() < 0.15
         self.may_change = self.version == 2 and chance.random() < 0.2
@@ -44,7 +48,7 @@ class LifeOfBoth:
             Blocks(region, 96, lambda block, region=region: self.nsu.durable(region, block))  # type: ignore[misc]
             for region in (0, 1)
         ]
-        self.plan = Plan(self.kernel, chance.choice((20, 40, 60)))
+        self.plan = Plan(self.kernel, chance.choice((15, 30, 45)))
         self.host = HostBox(self.system, secret, self.blocks_of, self.plan)
         self.plan.errors_are_fine = self.may_fail or self.may_change or self.host.fail_after_s is not None
         wire(self.net, self.nsu.machine, self.host.machine)
@@ -85,7 +89,7 @@ class LifeOfBoth:
         if self.kernel.chance.random() < 0.4:
             self.power_off(self.nsu)
             self.read_all()
-        self.run(2, lambda: False)
+        self.run(SETTLED_MOST_S, lambda: not self.what_is_left())
         self.check_end()
 
     def run(self, seconds: float, is_over: object) -> None:
@@ -111,19 +115,24 @@ class LifeOfBoth:
 
     def check_end(self) -> None:
         """All is given back."""
+        if left := self.what_is_left():
+            raise BrokenWordError(f"{SETTLED_MOST_S} s after the last request {left}")
+        assert self.plan.blocks is not None
+        self.plan.blocks.over()
+
+    def what_is_left(self) -> str:
+        """Say what is not given back yet; empty: nothing."""
         frontend, server = self.plan.frontend, self.nsu.server
         assert frontend is not None
         assert server is not None
-        for blocks in self.units:
-            if blocks is self.plan.blocks:
-                blocks.over()
         if not frontend.driver.idle or frontend.driver._intake._pool.free_count != frontend.slots:
-            raise BrokenWordError("slots never came back")
+            return "slots are missing"
         srws = server.srws
         if srws.burials.open or srws.drains or len(srws.admission.free) + len(srws.seated) != srws.seats:
-            raise BrokenWordError("places were never given back")
+            return "places are missing"
         if len(server.sessions) != 1 or server.config_port.half_open:
-            raise BrokenWordError(f"{len(server.sessions)} sessions at the end")
+            return f"there are {len(server.sessions)} sessions, and {len(server.config_port.half_open)} that began"
+        return ""
 
     # -- accidents -----------------------------------------------------------------------------------------------
 
@@ -137,7 +146,7 @@ class LifeOfBoth:
             self.nsu.disks.lose_power()
             for blocks in self.units:
                 blocks.power_failed()
-        self.kernel.later(self.kernel.chance.choice((0.5, 3.0, 20.0)), lambda: self.power_on(box))
+        self.kernel.later(self.kernel.chance.choice((0.3, 1.0, 6.0)), lambda: self.power_on(box))
 
     def power_on(self, box: Box) -> None:
         if box.machine.is_up:
@@ -148,9 +157,12 @@ class LifeOfBoth:
 
     def on_exit(self, process: Process) -> None:
         self.log(f"    {process.title} (pid {process.pid}) ended: {process.status}")
-        if process is self.nsu.process and any(file.errors for file in self.nsu.files):
+        if process is self.nsu.process and self.nsu.has_failed_drive:
             for blocks in self.units:
-                blocks.drive_failed()
+                if self.nsu.zero:
+                    blocks.power_failed()  # the bits of the map are believed no more: drives/health.py
+                else:
+                    blocks.drive_failed()
         for box in (self.nsu, self.host):
             box.ended(process)
 
@@ -174,20 +186,13 @@ class LifeOfBoth:
                 self.nsu.region_of_generation[partition.generation] = int(partition.settings.first_lba > 0)
             return unit_records(storage, host)  # type: ignore[arg-type, return-value]
 
-        ServerDialogue.answer_fence = watched_fence  # type: ignore[method-assign]
-        ServerDialogue.grant = watched_grant  # type: ignore[method-assign]
-        Storage.unit_records = watched_records  # type: ignore[method-assign, assignment]
-        try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(ServerDialogue, "answer_fence", watched_fence)
+            patch.setattr(ServerDialogue, "grant", watched_grant)
+            patch.setattr(Storage, "unit_records", watched_records)
             yield
-        finally:
-            ServerDialogue.answer_fence = answer_fence  # type: ignore[method-assign]
-            ServerDialogue.grant = grant  # type: ignore[method-assign]
-            Storage.unit_records = unit_records  # type: ignore[method-assign]
 
     def nobody_left(self, end: str, when: str) -> None:
         for process in self.nsu.machine.processes.values():
             if process.is_alive and process.title.startswith("nsu: srw") and process.title.endswith(end):
                 raise BrokenWordError(f"{when} while {process.title} (pid {process.pid}) lived")
-
-
-__all__ = ["LifeOfBoth", "SimulationError"]

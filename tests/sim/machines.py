@@ -8,8 +8,10 @@ from hostside.host import HostProcess
 from hostside.settings import DiskSettings, HostRoleSettings, ServerEntry
 from ipc.child import HEART_NAMES, Life
 from ipc.counters import CounterTable
+from ipc.exits import Exit
 from ipc.loop import Loop
 from protocol.limits import BLOCK_BYTES
+from serverside.drives.base import DriveError
 from serverside.partitions.zero_file import decode
 from serverside.server import Server
 from serverside.settings import (
@@ -108,8 +110,23 @@ class NsuBox(Box):
         )
 
     def main(self, life: Life) -> int:
-        self.server = Server(life, self.settings(), self.reload)
-        return self.server.run()
+        try:
+            self.server = Server(life, self.settings(), self.reload)
+            return self.server.run()
+        except DriveError:
+            return Exit.FAILED  # the drive is held too long, or can't be synced at the end: said, and tried again
+
+    @property
+    def has_failed_drive(self) -> bool:
+        storage = getattr(self.server, "storage", None)
+        return storage is not None and any(storage.health.errno(number) for number in range(self.drives))
+
+    def see_to_drives(self) -> bool:
+        """Take away the notes of failed drives, as people do; give whether there was anything to see to."""
+        notes = [name for name in self.disks.texts if name.startswith("/state/failed/")]
+        for name in notes:
+            del self.disks.texts[name]
+        return bool(notes) or self.has_failed_drive
 
     def reload(self) -> ServerSettings | None:
         fresh, self.fresh = self.fresh, None
@@ -182,7 +199,7 @@ class HostBox(Box):
         chance = self.kernel.chance
         self.blocks = blocks
         self.plan = plan
-        self.fail_after_s: float | None = chance.choice((None, None, 0.5, 3.0))
+        self.fail_after_s: float | None = chance.choice((None, None, 0.2, 2.0))
         system.disks[self.machine] = Disks(self.kernel)
         disk = DiskSettings("unit_1", 0, "socket", SimPath("/run/unit_1"))  # type: ignore[arg-type]
         self.entry = ServerEntry(

@@ -13,6 +13,7 @@ from tests.hostside.frontends.file_server import NEEDS_FUSE
 pytestmark = [pytest.mark.system, NEEDS_FUSE]
 
 PATHS = 3
+TITLES = ("nsu: agent", "nsu: disk")
 CAP_IPC_LOCK, CAP_SYS_RESOURCE = 14, 24
 PF_MEMALLOC_NOIO = 0x0008_0000
 """What PR_SET_IO_FLUSHER sets in the kernel (include/linux/sched.h), seen in the ninth field of /proc/PID/stat."""
@@ -32,8 +33,8 @@ def is_ready(pid: int) -> tuple[bool, bool]:
     return bool(int(flags) & PF_MEMALLOC_NOIO), int(locked[1]) > 0
 
 
-def ready_processes(machine: Machine) -> list[tuple[bool, bool]]:
-    return [is_ready(pid) for pid in machine.pids("nsu: agent") + machine.pids("nsu: disk")]
+def wait_ready(machine: Machine, wanted: list[tuple[bool, bool]]) -> None:
+    machine.wait_for(lambda _: [is_ready(pid) for title in TITLES for pid in machine.pids(title)] == wanted)
 
 
 @pytest.mark.skipif(is_ready(os.getpid())[0], reason="the runner itself is an I/O flusher, and all its children are")
@@ -43,11 +44,12 @@ def test_who_is_in_the_chain_takes_the_measures_that_are_permitted(show: str) ->
     permitted = (has(CAP_SYS_RESOURCE), has(CAP_IPC_LOCK))
     wanted = permitted if in_chain else (False, False)
     with spawn_world(units={"unit_1": 2048}, paths=PATHS, show=show) as world:
-        machine = world.machine
-        machine.wait_for(lambda _: ready_processes(machine) == [wanted] * (PATHS + 1))
-        notices = control_call(machine.state / "disk-unit_1.sock", "status")["notices"]
-        assert len(notices) == (permitted.count(False) if in_chain else 0)
-        machine.kill_process("nsu: agent")
-        machine.wait_paths(PATHS)
-        machine.wait_for(lambda _: ready_processes(machine) == [wanted] * (PATHS + 1))
-        machine.stop()
+        try:
+            wait_ready(world.machine, [wanted] * (PATHS + 1))
+            notices = control_call(world.machine.state / "disk-unit_1.sock", "status")["notices"]
+            assert len(notices) == (permitted.count(False) if in_chain else 0)
+            world.machine.kill_process("nsu: agent")
+            world.machine.wait_paths(PATHS)
+            wait_ready(world.machine, [wanted] * (PATHS + 1))
+        finally:
+            world.machine.stop()  # unmounts, so that the folder can go

@@ -52,3 +52,16 @@ def test_killing_the_owner_while_it_zeroes_shows_nothing_old() -> None:
             whole = disk.pread(16 * MIB, 0)
         assert b"SECRET" not in whole
         assert all(whole[chunk * MIB :][:3] == b"new" for chunk in range(16))
+
+
+def test_kill_9_of_everybody_takes_back_nothing_that_was_acknowledged() -> None:
+    """Not flushed: the machine did not go down, so that what was written is in its page cache still."""
+    with spawn_world(units={"unit_1": BLOCKS}, zero=["unit_1"], prepare=dirty) as world:
+        data = os.urandom(8192)
+        with open_disk(at=world.at("unit_1")) as disk:
+            disk.pwrite(data, 5 * MIB + 4096)
+        restart(world)
+        with open_disk(at=world.at("unit_1")) as disk:
+            whole = disk.pread(16 * MIB, 0)
+        assert whole[5 * MIB + 4096 :][:8192] == data
+        assert whole.replace(data, bytes(8192)) == bytes(16 * MIB)

@@ -75,6 +75,19 @@ def test_idle_path_is_tried_again_and_not_often() -> None:
     assert paths.to_probe(PROBE_S + 0.2) is None
 
 
+def test_a_path_that_closes_takes_nothing_more_and_lives_until_it_is_lost() -> None:
+    paths = two_paths(10**9, 10**6)
+    paths.closing(0, 7, 0.0)
+    assert load(paths, 1) == {0: 1, 1: 0}, "that was said of another incarnation"
+    paths.closing(0, 1, 0.0)
+    paths.available(0, 1, 5, 0, 0.0)
+    assert load(paths, 3) == {0: 0, 1: 3}
+    paths.closing(1, 1, 1.0)
+    assert paths.pathless_since_s == 1.0
+    paths.lost(0, 1, 2.0)
+    assert [path.index for path in paths.live] == [1]
+
+
 def test_incarnations() -> None:
     paths = Paths(0.0)
     paths.available(0, 5, 1, 0, 0.0)

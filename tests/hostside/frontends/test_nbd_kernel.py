@@ -15,7 +15,7 @@ import pytest
 
 from hostside.driver.unit import UnitFlag
 from hostside.frontends.nbd_device import Attachment
-from hostside.frontends.nbd_kernel import QUEUE_S, NbdKernelFrontend
+from hostside.frontends.nbd_kernel import LEAVING_TIMEOUT_S, QUEUE_S, NbdKernelFrontend
 from hostside.frontends.nbd_orders import Order
 from hostside.frontends.nbd_protocol.numbers import REQUEST_MAGIC, SIMPLE_REPLY_MAGIC, TransmissionFlag
 from ipc.loop import Loop
@@ -63,10 +63,10 @@ class StandIn:
         self.places = [socket.socket(fileno=os.dup(fd)) for fd in sockets]
         return self.index
 
-    def give_sockets(self, index: int, attachment: Attachment, sockets: Sequence[int]) -> None:
+    def reconfigure(self, index: int, attachment: Attachment, sockets: Sequence[int] = ()) -> None:
         assert index == self.index
         self.attachment = attachment
-        self.gifts += 1
+        self.gifts += len(sockets)
         free = [place for place, held in enumerate(self.places) if held is None]
         for place, fd in zip(free, sockets, strict=False):  # without a place for it a socket is dropped
             self.places[place] = socket.socket(fileno=os.dup(fd))
@@ -330,7 +330,11 @@ def test_what_is_in_use_stays_and_leaves_when_all_is_answered(rig: Rig) -> None:
     assert len(rig.kernel.sockets[0].recv(4096)) == REPLY.size + 512
     assert rig.kernel.sockets[0].recv(1) == b""
     assert rig.kernel.attachment is not None
+    assert rig.kernel.attachment.timeout_s == LEAVING_TIMEOUT_S
     assert os.readlink(rig.at) == "/dev/nbd5"
+    rig.frontend.close()
+    rig.open(rig.driver).close()
+    assert rig.kernel.attachment.timeout_s == 30
 
 
 def test_who_has_it_open_for_a_moment_does_not_keep_it(rig: Rig) -> None:

@@ -3,7 +3,10 @@
 import socket
 from pathlib import Path
 
+import pytest
+
 from hostside.settings import DiskSettings, HostRoleSettings, ServerEntry
+from nsu.conf.errors import ConfErrors
 from nsu.conf.settings import MachineSettings
 from tests.nsu.conf.conftest import load, warnings_of
 
@@ -17,7 +20,7 @@ def test_defaults() -> None:
     assert loaded.server is None
     run = Path("/run/nsu")
     disks = (DiskSettings("a", 0, "socket", run / "a.sock"), DiskSettings("b", 1, "socket", run / "b.sock"))
-    entry = ServerEntry("box2", ("10.1.1.1",), 10001, name, None, 4, None, disks)
+    entry = ServerEntry("box2", ("10.1.1.1",), 10001, name, None, 4, None, disks, extra_connections=4)
     assert loaded.host == HostRoleSettings(name, Path("/var/lib/nsu"), (entry,))
 
 
@@ -33,6 +36,25 @@ def test_a_server_without_disks_is_warned_of() -> None:
 def test_addresses_without_a_connection_are_warned_of() -> None:
     assert "cannot use all 2 addresses" in warnings_of(SERVER + "  CONNECTIONS = 1\n")
     assert "cannot use all" not in warnings_of(SERVER + "  CONNECTIONS = 2\n")
+
+
+def extra_connections(lines: str) -> int:
+    host = load(SERVER + lines).host
+    assert host is not None
+    return host.servers[0].extra_connections
+
+
+def test_twice_as_many_connections_as_are_kept_may_be_there_for_a_while() -> None:
+    assert extra_connections("") == 4
+    assert extra_connections("  CONNECTIONS = 7\n") == 7
+    assert extra_connections("  CONNECTIONS = 600\n") == 400, "a thousand is the most that a data port takes"
+    assert extra_connections("  CONNECTIONS = 7\n  CONNECTIONS_MAX = 9\n") == 2
+    assert extra_connections("  CONNECTIONS = 7\n  CONNECTIONS_MAX = 7\n") == 0
+
+
+def test_fewer_at_the_most_than_always_is_wrong() -> None:
+    with pytest.raises(ConfErrors, match="6 is less than CONNECTIONS, of which there are always 7"):
+        load(SERVER + "  CONNECTIONS = 7\n  CONNECTIONS_MAX = 6\n")
 
 
 def test_giving_up_before_a_handshake_can_end_is_warned_of() -> None:

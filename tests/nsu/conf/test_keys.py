@@ -11,9 +11,12 @@ def test_names_are_those_of_the_design() -> None:
         "ARRAY": {"LEVEL", "DRIVE", "SPARE", "STRIPE"},
         "HOST": {"ADDRESS", "SECRET_FILE", "DATA_PORT"},
         "UNIT": {"LBA", "ACCESS", "ZERO"},
-        "SERVER": {"ADDRESS", "CONFIG_PORT", "LOGIN", "SECRET_FILE", "CONNECTIONS", "ON_NO_PATH", "PAYLOAD_CRC"},
+        "SERVER": {
+            "ADDRESS", "CONFIG_PORT", "LOGIN", "SECRET_FILE", "CONNECTIONS", "CONNECTIONS_MAX", "ON_NO_PATH",
+            "PAYLOAD_CRC",
+        },
         "DISK": {"SHOW", "AT", "OWNER", "MODE", "NUMBER"},
-    }
+    }  # fmt: skip
 
 
 def test_defaults_and_examples_are_values_of_their_type() -> None:

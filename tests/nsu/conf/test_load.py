@@ -79,6 +79,7 @@ SERVER box2
   LOGIN       = me
   SECRET_FILE = {folder}/host2.key
   CONNECTIONS = 8
+  CONNECTIONS_MAX = 10
   ON_NO_PATH  = fail after 60 s
   DISK unit_1
     SHOW   = socket
@@ -96,7 +97,7 @@ def test_every_key_arrives(folder: Path) -> None:
     host = HostSettings("host1", ("10.1.1.20",), SECRET, (DataPortSettings("fe80::1", 10002, 10),), (unit,))
     disk = DiskSettings("unit_1", 7, "socket", folder / "unit_1.sock")
     addresses = ("10.1.1.1", "10.1.2.1")
-    entry = ServerEntry("box2", addresses, 10012, "me", SECRET[::-1], 8, 60.0, (disk,))
+    entry = ServerEntry("box2", addresses, 10012, "me", SECRET[::-1], 8, 60.0, (disk,), extra_connections=2)
     state = Path("/var/lib/other")
     assert loaded.machine == MachineSettings("box1", state, ("127.0.0.1", 10080))
     array = ArraySettings("unit0", "raid0", drives, (), 131072)

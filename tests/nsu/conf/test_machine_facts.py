@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 
 from nsu.conf.machine_facts import addresses_here, may_bind, may_give, user_words
+from tests.users import ONLY_ROOT, as_user
+
+NOBODY, OURS = 65_534, 54_002
 
 
 def test_loopback_is_here_and_addresses_are_plain() -> None:
@@ -49,6 +52,14 @@ def test_giving_a_file_to_others_needs_the_capability(tmp_path: Path, capabiliti
         assert may_give(uid, gid, proc=tmp_path)
     for uid, gid in ((os.geteuid() + 1, -1), (-1, foreign), (os.geteuid(), foreign)):
         assert may_give(uid, gid, proc=tmp_path) is may
+
+
+@ONLY_ROOT
+def test_one_may_give_to_the_groups_one_is_in() -> None:
+    def told() -> str:
+        return " ".join(str(may_give(-1, gid)) for gid in (NOBODY, OURS, 0))
+
+    assert as_user(NOBODY, [NOBODY, OURS], told) == "True True False"
 
 
 def test_the_user_has_a_name() -> None:

@@ -1,16 +1,18 @@
-"""Proved without a device: how one is opened, asked in pieces, and served plainly if it lacks the ioctls.
+"""How a device is opened, asked in pieces, and served plainly if it lacks the ioctls.
 
-A block device is only at hand for root, so the ioctls meet a file here, which refuses them as old devices do
+A block device is only at hand for root, so the ioctls mostly meet a file here, which refuses them as old devices do
 (ENOTTY).
 """
 
 import errno
 import fcntl
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from hostside.frontends import loop_device
 from serverside.drives import block
 from serverside.drives.base import DriveError
 from serverside.drives.block import BlockDrive
@@ -77,4 +79,29 @@ def test_a_device_that_fails_to_zero_has_failed_and_one_that_fails_to_trim_has_n
     with pytest.raises(DriveError, match="has failed"):
         drive.write_zeroes(0, 512, True)
     assert drive.health.errno(0) == errno.EIO
+    drive.close()
+
+
+@pytest.fixture
+def device(tmp_path: Path) -> Iterator[Path]:
+    if not os.access("/dev/loop-control", os.W_OK):
+        pytest.skip("no block device can be made: run as root, with loop devices")
+    (tmp_path / "image").write_bytes(bytes(3 * MIB))
+    device = loop_device.attach(tmp_path / "image", read_only=False)
+    yield device
+    loop_device.detach(device)
+
+
+def test_what_was_just_written_can_be_trimmed_and_zeroed(device: Path) -> None:
+    drive = BlockDrive.open(DriveSettings(device), DriveHealth(1), 0)
+    drive.reopen()  # as each process does after its fork
+    data = memoryview(b"x" * MIB)
+    for offset_bytes in (0, MIB, 2 * MIB):
+        drive.write_from(data, offset_bytes)
+    drive.trim(0, MIB)
+    drive.write_zeroes(MIB, MIB, True)
+    found = memoryview(bytearray(2 * MIB))
+    drive.read_into(found, MIB)
+    assert found == bytes(MIB) + data
+    assert drive.health.errno(0) == 0
     drive.close()

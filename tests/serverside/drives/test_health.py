@@ -23,5 +23,13 @@ def test_the_first_errno_stays() -> None:
     assert health.errno(0) == errno.ENOSPC
 
 
+def test_whoever_marks_a_drive_is_called_before_the_mark_shows() -> None:
+    seen: list[tuple[int, int, int]] = []
+    health = DriveHealth(2, on_fail=lambda index, number: seen.append((index, number, health.errno(1))))
+    health.fail(1, errno.EIO)
+    health.fail(1, errno.EIO)
+    assert seen == [(1, errno.EIO, 0)], "once, before the mark"
+
+
 def test_no_drives_is_no_error() -> None:
     assert DriveHealth(0).drives == 0

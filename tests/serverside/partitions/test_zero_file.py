@@ -108,3 +108,33 @@ def test_a_map_of_another_size_replaces_the_file(tmp_path: Path) -> None:
     assert loaded(tmp_path) == image(3, b"\x01" * 9000)
     assert [path.name for path in file.path.parent.iterdir()] == [f"{NAME}.map"]
     file.close()
+
+
+def test_what_a_killed_process_left_in_the_page_cache_is_synced_before_it_is_believed(tmp_path: Path) -> None:
+    steps: list[str] = []
+
+    class Watched(ZeroFile):
+        def sync(self) -> None:
+            steps.append("sync")
+            super().sync()
+
+    file = made(tmp_path)
+    killed = image(2, b"\1\0")
+    file.write(encode(killed), 0)  # and no sync: it was killed between the two
+    file.close()
+    again = Watched(tmp_path / "zero", NAME)
+    assert again.load() == killed
+    assert steps == ["sync"]
+    again.close()
+
+
+def test_a_map_that_cannot_be_synced_is_not_believed(tmp_path: Path) -> None:
+    class Failing(ZeroFile):
+        def sync(self) -> None:
+            raise OSError(5, "Input/output error")
+
+    made(tmp_path).close()
+    file = Failing(tmp_path / "zero", NAME)
+    with pytest.raises(StateError, match="can't be synced"):
+        file.load()
+    file.close()

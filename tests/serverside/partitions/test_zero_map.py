@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from serverside.drives.base import DriveError
 from serverside.partitions.zero_file import ZeroFile, ZeroImage
+from serverside.partitions.zero_live import NO_BOOT
 from serverside.partitions.zero_map import (
     BITS_BYTES_MAX,
     ZeroMap,
@@ -37,8 +38,8 @@ class Log:
         self.entries.append(("sync", 0, 0))
 
 
-def open_map(folder: Path, blocks: int, log: Log) -> ZeroMap:
-    return open_zero_map(ZeroFile(folder, NAME), blocks, log.zero, log.sync)
+def open_map(folder: Path, blocks: int, log: Log, boot: bytes = NO_BOOT) -> ZeroMap:
+    return open_zero_map(ZeroFile(folder, NAME), blocks, log.zero, log.sync, boot)
 
 
 def test_chunks_grow_with_the_range_so_that_the_map_stays_small() -> None:
@@ -168,6 +169,76 @@ def test_the_change_is_counted_before_the_bit_is_set(tmp_path: Path) -> None:
     zero_map._zero = lambda _at, _length: seen.append((zero_map.dirty, zero_map.is_live(0, 512)))
     zero_map.claim(0, 512)
     assert seen == [(True, False)]
+
+
+BOOT, NEXT_BOOT = b"b" * 16, b"n" * 16
+
+
+def test_what_killed_processes_had_claimed_is_still_ours_and_still_news(tmp_path: Path) -> None:
+    killed = open_map(tmp_path, 3 * BLOCKS_A_MIB, Log(), BOOT)
+    killed.claim(0, 512)
+    killed.persist()
+    killed.claim(2 * MIB, 512)
+    killed.file.close()
+    again = open_map(tmp_path, 3 * BLOCKS_A_MIB, Log(), BOOT)
+    assert [again.is_live(at * MIB, 512) for at in range(3)] == [True, False, True]
+    assert again.dirty
+    again.persist()
+    again.file.close()
+    settled = open_map(tmp_path, 3 * BLOCKS_A_MIB, Log(), NEXT_BOOT)
+    assert settled.is_live(2 * MIB, 512)
+    assert not settled.dirty
+    settled.file.close()
+
+
+@pytest.mark.parametrize("boot", [NEXT_BOOT, NO_BOOT], ids=["the machine was down", "nobody knows"])
+def test_without_the_page_cache_of_then_only_what_was_persisted_counts(tmp_path: Path, boot: bytes) -> None:
+    killed = open_map(tmp_path, 2 * BLOCKS_A_MIB, Log(), BOOT)
+    killed.claim(0, 512)
+    killed.persist()
+    killed.claim(MIB, 512)
+    killed.file.close()
+    again = open_map(tmp_path, 2 * BLOCKS_A_MIB, Log(), boot)
+    assert (again.is_live(0, 512), again.is_live(MIB, 512)) == (True, False)
+    assert not again.dirty
+    again.file.close()
+
+
+def test_a_map_that_was_put_back_is_believed_alone(tmp_path: Path) -> None:
+    first = open_map(tmp_path, 2 * BLOCKS_A_MIB, Log(), BOOT)
+    backup = first.file.path.read_bytes()
+    for chunk in range(2):
+        first.claim(chunk * MIB, 512)
+        first.persist()
+    first.file.path.write_bytes(backup)
+    first.file.close()
+    again = open_map(tmp_path, 2 * BLOCKS_A_MIB, Log(), BOOT)
+    assert not again.is_live(0, 512)
+    again.file.close()
+
+
+def test_a_kill_between_a_save_and_its_count_is_no_backup_put_back(tmp_path: Path) -> None:
+    killed = open_map(tmp_path, 2 * BLOCKS_A_MIB, Log(), BOOT)
+    killed.claim(0, 512)
+    killed.file.save(ZeroImage(NAME, killed.blocks, killed.chunk_bytes, 2, b"\x01"))
+    killed.claim(MIB, 512)
+    killed.file.close()
+    again = open_map(tmp_path, 2 * BLOCKS_A_MIB, Log(), BOOT)
+    assert again.is_live(0, 2 * MIB)
+    again.file.close()
+
+
+def test_a_range_that_grew_after_a_kill_keeps_what_was_claimed(tmp_path: Path) -> None:
+    log = Log()
+    killed = open_map(tmp_path, 100, log, BOOT)
+    killed.claim(0, 512)
+    killed.file.close()
+    log.entries.clear()
+    grown = open_map(tmp_path, 2 * BLOCKS_A_MIB, log, BOOT)
+    assert log.entries == [("zero", 51200, MIB - 51200), ("sync", 0, 0)]
+    assert (grown.is_live(0, MIB), grown.is_live(MIB, MIB)) == (True, False)
+    assert not grown.dirty
+    grown.file.close()
 
 
 CHUNKS_MAX = 12

@@ -1,1 +1,1 @@
-"""A small Linux in one thread: processes, pipes, TCP, files and a clock, all seeded; see docs/decisions/0007."""
+"""A small Linux in one thread: processes, pipes, TCP, files and a clock, all seeded; see docs/decisions/0008."""

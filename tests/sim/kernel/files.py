@@ -8,6 +8,7 @@ before it began. A sync that fails has lost for good what it was to write, and s
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from errno import EIO
+from typing import Any
 
 from tests.sim.kernel.kernel import Description, Kernel
 
@@ -45,6 +46,8 @@ class File:
     """Process -> how many of them it has seen, or that were before its time."""
     on_write: Callable[[int, int], None] = lambda offset_bytes, length_bytes: None
     is_slow: bool = False
+    hangs_s: float = 0.0
+    """The next call takes so long."""
 
     def __post_init__(self) -> None:
         self.durable = bytearray(self.content)
@@ -152,7 +155,13 @@ class Disks:
         self.texts: dict[str, bytes] = {}
         """Small files that are only ever replaced whole, and durably (`write_atomically`)."""
 
+        self.memories: dict[str, tuple[Any, ...]] = {}
+        """Mapped files by path: what they belong to, and their bytes."""
+        self.boot = 1
+
     def lose_power(self) -> None:
+        self.boot += 1
+        self.memories.clear()
         for file in self.files.values():
             file.lose_power(self.kernel)
         self.locks.clear()
@@ -174,9 +183,10 @@ class Disks:
             cut = chance.randrange(SECTOR_BYTES, cut, SECTOR_BYTES)
         self.work(file, 5000)
         file.write(data[:cut], offset_bytes, durable=durable)
-        if cut < len(data):
+        if cut < len(data) and not process.death_is_due:
             self.work(file, 5000)
             file.write(data[cut:], offset_bytes + cut, durable=durable)
+        kernel.leave()
         return len(data)
 
     def sync(self, file: File) -> None:
@@ -189,12 +199,16 @@ class Disks:
             file.lose()
         else:
             file.make_durable(number)
+        self.kernel.leave()
         if file.unreported(process.pid):
             raise OSError(EIO, "Input/output error")
 
     def work(self, file: File, rate: float) -> None:
         """Time passes at the drive; now and then much of it."""
         chance = self.kernel.chance
+        if file.hangs_s:
+            hangs_s, file.hangs_s = file.hangs_s, 0.0
+            self.kernel.sleep(hangs_s, held=True)
         if file.is_slow or chance.random() < 0.02:
             rate /= chance.choice((10, 100, 1000))
         if file.is_slow or chance.random() < 0.3:

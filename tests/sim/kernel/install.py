@@ -29,14 +29,18 @@ from hostside.wiring import Wiring
 from ipc.child import Child, Life, fork_child
 from ipc.control import ControlServer
 from ipc.counters import CounterTable
+from ipc.interfaces import addresses_up
 from ipc.loop import Loop
-from ipc.watch import Doing, Watch
+from ipc.watch import Doing, doing_of
+from serverside.address_watch import is_here
 from serverside.drives.base import DriveError
 from serverside.drives.fallocate import fallocate
 from serverside.drives.file import FileDrive
 from serverside.drives.health import DriveHealth
 from serverside.drives.open import open_drive
 from serverside.identity import Identity, write_atomically
+from serverside.partitions.zero_file import ZeroImage
+from serverside.partitions.zero_live import make_memory, surviving_memory, this_boot
 from serverside.settings import DriveSettings
 from tests.sim.kernel.files import OpenFile
 from tests.sim.kernel.kernel import SIGTERM, Process
@@ -93,7 +97,13 @@ class SimPath(PurePosixPath):
         """Folders are there when they are needed."""
 
     def unlink(self, missing_ok: bool = False) -> None:
-        system_here().disks_here().files.pop(str(self), None)
+        disks = system_here().disks_here()
+        disks.files.pop(str(self), None)
+        disks.memories.pop(str(self), None)
+
+    def glob(self, pattern: str) -> "list[SimPath]":
+        disks = system_here().disks_here()
+        return [SimPath(name) for name in (*disks.files, *disks.memories) if SimPath(name).match(str(self / pattern))]
 
     def read_bytes(self) -> bytes:
         try:
@@ -132,6 +142,22 @@ class SimDrive(FileDrive):
         description.file.opened_by(process.pid)
         if description.file.marks.get(-self.fd, 0) < description.file.errors:
             self.health.fail(self.index, 5)
+
+
+def sim_this_boot() -> bytes:
+    return system_here().disks_here().boot.to_bytes(16, "big")
+
+
+def sim_make_memory(path: Path, image: ZeroImage, boot: bytes, size_bytes: int) -> memoryview:
+    """A mapped file: it outlives every process, and not the machine's power."""
+    memory = bytearray(size_bytes)
+    system_here().disks_here().memories[str(path)] = (image.uuid, image.blocks, boot, memory)
+    return memoryview(memory)
+
+
+def sim_surviving_memory(path: Path, image: ZeroImage, boot: bytes, size_bytes: int) -> bytes | None:
+    *head, memory = system_here().disks_here().memories.get(str(path), (b"",))
+    return bytes(memory) if head == [image.uuid, image.blocks, boot] and len(memory) == size_bytes else None
 
 
 def os_of_sim() -> Os:
@@ -177,16 +203,12 @@ def sim_loop() -> Loop:
     return Loop(clock=Time(system_here()).monotonic)
 
 
-def sim_watch(**settings: Any) -> Watch:
-    system = system_here()
-
-    def doing(pid: int) -> Doing | None:
-        process = system.kernel.enter().machine.processes.get(pid)
-        if process is None:
-            return None
-        return Doing("T" if process.is_stopped else "D" if process.is_held else "S", 0.0)
-
-    return Watch(**settings, doing=doing, clock=Time(system).monotonic)
+def sim_doing_of(pid: int) -> Doing | None:
+    """What proc(5) says."""
+    process = system_here().kernel.enter().machine.processes.get(pid)
+    if process is None:
+        return None
+    return Doing("T" if process.is_stopped else "D" if process.is_held else "S", 0.0)
 
 
 class NoControl:
@@ -230,7 +252,9 @@ MODULES: list[tuple[Any, Callable[[System], Any]]] = [
 NAMES: list[tuple[Any, Any]] = [
     (fork_child, sim_fork_child), (Loop, sim_loop), (ControlServer, NoControl), (open_frontend, sim_open_frontend),
     (open_drive, sim_open_drive), (fallocate, sim_fallocate), (write_atomically, write_text),
-    (Identity, sim_identity), (real_run_disk, sim_run_disk), (Watch, sim_watch),
+    (Identity, sim_identity), (real_run_disk, sim_run_disk), (doing_of, sim_doing_of), (make_memory, sim_make_memory),
+    (surviving_memory, sim_surviving_memory), (this_boot, sim_this_boot), (addresses_up, frozenset),
+    (is_here, lambda address: True),
 ]  # fmt: skip
 
 
@@ -247,7 +271,7 @@ def _places() -> Iterator[tuple[Any, str, Any]]:
 
 
 def _is_called_at_home(value: object) -> bool:
-    return value is write_atomically
+    return value in (write_atomically, doing_of, addresses_up, is_here)
 
 
 PLACES = list(_places())

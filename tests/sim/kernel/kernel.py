@@ -5,8 +5,9 @@ here (modules.py puts this kernel in the place of `os`, `socket`, `select`, `sig
   * One process runs at a time, until a call of it has to wait. Time stands still meanwhile.
   * A call may hesitate: the others run on, so any order of calls is possible that a real machine allows.
   * Every call is a place to die at (`dies_at`), and so is every moment of waiting.
-  * SIGKILL is not at once: `kill` returns, and the process may still do things until its death comes. One that is in
-    the middle of a drive's work dies only when that is over. Then it is a zombie until its parent reaps it.
+  * SIGKILL is not at once: `kill` returns, and the process may still do things until its death comes. One that the
+    kernel holds, in a drive's work or a page fault, dies only when that call is over, and has had its effect. Then it
+    is a zombie until its parent reaps it.
   * What a process that dies held open is closed; its children die with it.
   * When a machine's power goes, all of its processes are gone without a word to anybody.
 """
@@ -94,6 +95,9 @@ class Process(Watcher):
         """In the middle of a drive's work, which nothing interrupts."""
         self.is_stopped = False
         """SIGSTOP."""
+        self.is_doomed = False
+        """SIGKILL was sent."""
+        self.is_orphan = False
         self.wake_is_kept = False
         self.turn = 0
         """Counts the waits, so that a wake-up that comes late wakes nobody."""
@@ -148,6 +152,8 @@ class Kernel:
         self.now_ns = 1000 * SECOND
         self.current: Process | None = None
         self.steps = 0
+        self.slow_memory = 0.0
+        """How likely a receive meets a page fault that takes long."""
         self.failure: BaseException | None = None
         self.on_exit: Callable[[Process], None] = lambda process: None
         self.on_birth: Callable[[Process], None] = lambda process: None
@@ -210,7 +216,9 @@ class Kernel:
         except Killed:
             pass
         except BaseException as error:  # noqa: BLE001 the outermost line of a process
-            self.failure = self.failure or error
+            code = 1
+            if not process.is_orphan:  # what an orphan meets matters to nobody
+                self.failure = self.failure or error
         if process.status is None and not process.is_killed:
             self._bury(process, code)
 
@@ -241,7 +249,7 @@ class Kernel:
             process.close(number)
         for child in list(process.children.values()):
             self.kill(child, SIGKILL)
-            child.parent = None
+            child.parent, child.is_orphan = None, True
         parent = process.parent
         if parent is None or not parent.is_alive:
             process.machine.processes.pop(process.pid, None)
@@ -282,6 +290,8 @@ class Kernel:
         if process.status is not None:
             return
         if number == SIGKILL:
+            process.is_doomed = True
+            self.go_on(process)
             self.later(self.chance.choice((0, 1e-5, 1e-4, 1e-3, 5e-3)), lambda: self._death_comes(process))
             return
         process.signals.append(number)
@@ -295,8 +305,8 @@ class Kernel:
             self.die(process)
 
     def stop(self, process: Process) -> None:
-        """SIGSTOP."""
-        process.is_stopped = True
+        """SIGSTOP; too late for one that is to die."""
+        process.is_stopped = not process.is_doomed
 
     def go_on(self, process: Process) -> None:
         """SIGCONT."""
@@ -332,8 +342,14 @@ class Kernel:
             self.take_signals(process)
         return process
 
+    def leave(self) -> None:
+        """End a call that may have been held: who was killed meanwhile does not come back from it."""
+        assert self.current is not None
+        if self.current.death_is_due:
+            self.die(self.current)
+
     def sleep(self, seconds: float, *, held: bool = False) -> None:
-        """Let the current process wait so long. `held`: nothing interrupts it, and death waits till it is over."""
+        """Let the current process wait so long. `held`: nothing interrupts it; death waits till the call is over."""
         process = self.current
         assert process is not None
         until_ns = self.now_ns + int(seconds * SECOND)
@@ -341,8 +357,6 @@ class Kernel:
         while self.now_ns < until_ns:
             self.wait(until_ns)
         process.is_held = False
-        if process.death_is_due:
-            self.die(process)
 
     def wait(self, until_ns: int | None) -> None:
         """Let the current process wait until it is woken, or until a moment. It may be woken for nothing."""
@@ -385,4 +399,3 @@ class Kernel:
         assert process.greenlet is not None
         process.greenlet.switch()
         self.current = None
-

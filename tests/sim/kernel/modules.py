@@ -16,10 +16,10 @@ from collections.abc import Callable, Iterator, Sequence
 from types import ModuleType
 from typing import Any
 
-from tests.sim.kernel.files import Disks, OpenFile
+from tests.sim.kernel.files import Disks, File, OpenFile
 from tests.sim.kernel.kernel import SECOND, Description, Kernel, Machine, Process
 from tests.sim.kernel.pipes import Epoll, Pipe, PipeReader, PipeWriter, Poll, ProcessEnd
-from tests.sim.kernel.tcp import Address, Endpoint, ListenPoint, Net, error_of
+from tests.sim.kernel.tcp import Address, Endpoint, ListenPoint, Net
 
 PURE = frozenset({"strerror", "waitstatus_to_exitcode", "path", "fspath", "valid_signals", "Signals"})
 
@@ -112,7 +112,9 @@ class Os(StandIn):
                 return process.open(Description())
             if not flags & real_os.O_CREAT:
                 raise FileNotFoundError(2, "No such file or directory", name)
-            disks.files[name] = new_file(name, 0)
+            disks.files[name] = File(name, bytearray())
+        elif flags & real_os.O_TRUNC:
+            disks.files[name] = File(name, bytearray())
         disks.files[name].opened_by(process.pid)
         return process.open(OpenFile(disks.files[name], disks.locks))
 
@@ -155,12 +157,6 @@ class Os(StandIn):
         files[str(new)] = files.pop(str(old))
 
 
-def new_file(name: str, size_bytes: int) -> Any:
-    from tests.sim.kernel.files import File
-
-    return File(name, bytearray(size_bytes))
-
-
 class Time(StandIn):
     """`time`."""
 
@@ -174,6 +170,15 @@ class Time(StandIn):
 
     def time(self) -> float:
         return self.kernel.now_s
+
+    def strftime(self, format: str, moment: Any = None) -> str:
+        return real_time.strftime(format, moment or self.localtime())
+
+    def localtime(self, seconds: float | None = None) -> Any:
+        return real_time.gmtime(self.kernel.now_s if seconds is None else seconds)
+
+    def gmtime(self, seconds: float | None = None) -> Any:
+        return self.localtime(seconds)
 
     def sleep(self, seconds: float) -> None:
         self.kernel.enter()
@@ -295,7 +300,9 @@ class Socket:
 
     here: System
 
-    def __init__(self, family: int = 2, type: int = 1, proto: int = 0, *, description: Description | None = None) -> None:
+    def __init__(
+        self, family: int = 2, type: int = 1, proto: int = 0, *, description: Description | None = None
+    ) -> None:
         del proto
         self.family = family
         kernel = self.here.kernel
@@ -467,11 +474,14 @@ class Socket:
 
     def recvmsg_into(self, views: Sequence[memoryview]) -> tuple[int, list[Any], int, None]:
         data = self.recv(sum(len(view) for view in views))
+        if self.kernel.slow_memory and self.kernel.chance.random() < self.kernel.slow_memory:
+            self.kernel.sleep(self.kernel.chance.expovariate(3), held=True)
         at = 0
         for view in views:
             part = data[at : at + len(view)]
             view[: len(part)] = part
             at += len(part)
+        self.kernel.leave()
         return len(data), [], 0, None
 
     def send(self, data: bytes | memoryview) -> int:
@@ -501,6 +511,3 @@ def fork_process(kernel: Kernel, title: str, main: Callable[[Process], int], kee
         description.references += 1
     child.closed_sockets = set(parent.closed_sockets)
     return child
-
-
-assert error_of(2).errno == 2

@@ -226,7 +226,7 @@ class Endpoint(Description):
         if segment.is_reset:
             self.break_off(ECONNRESET)
         elif self.is_over:
-            if segment.data:
+            if segment.data and self.out is not None:
                 self.reset_peer()  # nobody here knows this connection
         elif segment.is_end:
             self.has_ended = True
@@ -245,7 +245,7 @@ class Endpoint(Description):
             kernel.later(line.delay_s / 2, lambda: line.arrive(Segment(is_reset=True)))
 
     def break_off(self, number: int) -> None:
-        """This end gives the connection up."""
+        """Give the connection up at this end."""
         if self.is_over and not self.references:
             return
         self.is_over = True
@@ -266,6 +266,18 @@ class Endpoint(Description):
         """The way was cut: keepalive, if it is on, finds that."""
         if self.keepalive:
             self._look_after(self.idle_s + self.interval_s * self.probes, busy=False)
+
+    def ask_for_peer(self) -> None:
+        """The way is free again: keepalive, if it is on, gets an answer now, or a reset from who knows nothing."""
+
+        def ask() -> None:
+            if self.is_over or self.out is None or self.back is None:
+                return
+            if self.out.is_open and self.back.is_open and self.out.receiver.is_over:
+                self.break_off(ECONNRESET)
+
+        if self.keepalive:
+            self.net.kernel.later(self.idle_s + self.interval_s, ask)
 
     def silence(self) -> tuple[int, int, int]:
         """TCP_INFO: keepalive's probes without an answer, unacknowledged segments, milliseconds since it was heard."""
@@ -398,6 +410,11 @@ class Net:
         line.is_stalled = False
         self._free([line])
 
+    def arrive_now(self, line: Line) -> None:
+        """What was stalled goes on at once."""
+        line.is_stalled = False
+        line.mend()
+
     def power_changed(self, machine: Machine) -> None:
         """A machine went dark, or is back."""
         lines = [line for line in self.lines() if machine in (line.sender.machine, line.receiver.machine)]
@@ -421,6 +438,8 @@ class Net:
         for line in list(lines):
             delay_s = self.kernel.chance.choice((0.0, 0.2, 1.0))  # TCP tries again after ever longer pauses
             self.kernel.later(delay_s, line.mend)
+            line.sender.ask_for_peer()
+            line.receiver.ask_for_peer()
 
     def reset(self, line: Line) -> None:
         """Somebody between the two ends breaks the connection: each is told in its own time."""
