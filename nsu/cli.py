@@ -16,6 +16,7 @@ from ipc.control import ControlError, RefusedError
 from ipc.exits import Exit
 from ipc.say import voice
 from nsu import __version__
+from nsu.arrays import array_lines, arrays_of, begin_scrub, create, replace, replaced_words
 from nsu.attach import NotAttachedError, attach, attached_words, detach, detached_words, wanted_disk
 from nsu.conf.errors import ConfErrors
 from nsu.conf.here import Here, look_here
@@ -29,6 +30,8 @@ from nsu.roles import HostWatch, mains, stamp
 from nsu.say import columns_of, say, wrapped
 from nsu.show import show_status
 from nsu.supervisor import StateUnusableError, Supervisor
+from serverside.drives.base import DriveError
+from serverside.errors import SettingsError
 
 DEFAULT_CONF = Path("/etc/nsu.conf")
 TRACE_MOST_S = 86_400
@@ -200,6 +203,74 @@ def trace(disk: str, op: str, timeout_s: float, conf_path: Path, as_json: bool) 
         click.echo(json.dumps(found, indent=1))
     else:
         click.echo(ladder(found))
+
+
+@main.group("array")
+def array_verbs() -> None:
+    """Arrays of drives: what they are, and what is done to them."""
+
+
+@array_verbs.command("list", cls=ConfCommand)
+@conf_option
+@json_option
+def list_arrays(conf_path: Path, as_json: bool) -> None:
+    """Arrays, their drives, and what is being done to them."""
+    try:
+        found = arrays_of(running_state_or_exit(conf_path))
+    except ControlError as error:
+        fail(unanswered(error, conf_path))
+    click.echo(json.dumps(found, indent=1) if as_json else "\n".join(array_lines(found)))
+
+
+@array_verbs.command("scrub", cls=ConfCommand)
+@click.argument("array")
+@conf_option
+def scrub_array(array: str, conf_path: Path) -> None:
+    """Compare everything that ARRAY keeps twice, and mend what does not agree.
+
+    It begins at once, yields to users' requests, and goes on after a restart. See: nsu array list
+    """
+    try:
+        begin_scrub(running_state_or_exit(conf_path), array)
+    except ControlError as error:
+        fail(unanswered(error, conf_path))
+    click.echo(f"array {array} is being compared; see: nsu array list")
+
+
+@array_verbs.command("replace", cls=ConfCommand)
+@click.argument("array")
+@click.argument("old")
+@click.argument("new", required=False, type=click.Path(path_type=Path))
+@click.option("--force", is_flag=True, help="Write over what NEW holds.")
+@conf_option
+def replace_drive(array: str, old: str, new: Path | None, force: bool, conf_path: Path) -> None:
+    """Put the drive OLD out of ARRAY, and rebuild its data on NEW, or on a spare when NEW is not given.
+
+    OLD is a path or the number of a place, as nsu array list has them. FILE is not changed: write NEW in OLD's place
+    there before the next start.
+    """
+    try:
+        answer = replace(running_state_or_exit(conf_path), array, old, new, force=force)
+    except ControlError as error:
+        fail(unanswered(error, conf_path))
+    click.echo(wrapped(replaced_words(answer, conf_path), columns_of(sys.stdout)))
+
+
+@array_verbs.command("create", cls=ConfCommand)
+@click.argument("array")
+@click.option("--force", is_flag=True, help="Write over whatever the drives hold.")
+@conf_option
+def create_array(array: str, force: bool, conf_path: Path) -> None:
+    """Make ARRAY anew of its drives, as FILE names them, while the NSU does not run.
+
+    Blank drives need no such order: the first start makes the array. With --force all that the drives hold is lost.
+    """
+    loaded, _ = load_here_or_exit(conf_path)
+    try:
+        words = create(loaded.server, array, force=force)
+    except (SettingsError, DriveError) as error:
+        fail(str(error))
+    click.echo(words)
 
 
 @main.command()

@@ -73,7 +73,9 @@ def arrays_table(server: dict[str, Any]) -> Table:
 
 def drive_words(drive: dict[str, Any]) -> Text:
     style = "" if drive["state"] == "good" else "red"
-    return Text(f"{drive['name'].rpartition('/')[2]} {drive['state']}", style=style)
+    percent = drive.get("rebuilt_percent")
+    done = "" if percent is None else f" {percent} %"
+    return Text(f"{drive['name'].rpartition('/')[2]} {drive['state']}{done}", style=style)
 
 
 def partitions_table(server: dict[str, Any]) -> Table:

@@ -30,6 +30,7 @@ from protocol.limits import BLOCK_BYTES
 from protocol.records import DataPort as PortRecord
 from protocol.status import Detail
 from serverside.address_watch import AddressWatch
+from serverside.array_orders import ArrayOrders
 from serverside.changes import can_stay, differences, disturbed, possible, renewed
 from serverside.config_port import ConfigLine, ConfigPort
 from serverside.data_login import Refusal, judge
@@ -80,8 +81,11 @@ class Server:
         )
         self.data_ports = DataPorts(self.loop, self.on_first)
         self.data_ports.open(settings)
+        orders = ArrayOrders(self.storage)
         self.control = ControlServer(
-            self.loop, settings.state_dir / "server.sock", {"status": lambda _: describe_server(self)}
+            self.loop,
+            settings.state_dir / "server.sock",
+            {"status": lambda _: describe_server(self), "scrub": orders.scrub, "replace": orders.replace},
         )
         self.watch = Watch(
             look_every_s=timers.LOOK_EVERY_S,

@@ -17,7 +17,8 @@ with the payload still in the stream, so that user data is parsed as requests. H
 byte, and a frame in doubt ends the socket (the machine in `protocol/` decides which is which).
 
 Plain work is done right here, on the drives inherited at the fork. What needs one owner (first writes to a `ZERO`
-partition) goes to the array's driver process, by command packet and shared buffer.
+partition, changes of an array with redundancy, and reads of it that can't be done here) goes to the array's driver
+process, by command packet and shared buffer.
 
 SIGTERM: what has already arrived is done and answered, then the socket is closed.
 """
@@ -42,6 +43,7 @@ from protocol.errors import RemoteProtocolError
 from protocol.limits import HEADER_BYTES, REQUEST_BYTES_MAX
 from protocol.ops import Flag, Op
 from protocol.status import DETAILS, Detail
+from serverside.arrays.base import OwnerNeeded
 from serverside.driver.channel import DriverGone
 from serverside.drives.base import DriveError
 from serverside.storage import HostView
@@ -244,7 +246,10 @@ class ServerReaderWriter:
             self.send_answers()
         data = self.scratch[self.scratch_used : self.scratch_used + size]
         posted_ns = time.monotonic_ns() if request.traced else 0
-        self.partitions[request.unit].read_into(data, request.lba)
+        try:
+            self.partitions[request.unit].read_into(data, request.lba)
+        except OwnerNeeded:
+            self.ask_owner(request, size // 512, False, data)
         self.scratch_used += size
         crc = crc32c(data) if request.wants_crc else 0
         self.cells[READS] += 1

@@ -1,5 +1,6 @@
 """What the server process tells about itself: plain values, ready for JSON. No thinking here."""
 
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from ipc.endpoints import endpoint
@@ -38,6 +39,7 @@ def describe_server(server: "Server") -> dict[str, Any]:
         ],
         "warnings": [
             *server.warnings,
+            *not_whole(server.storage.describe_arrays()),
             *server.addresses.warnings(),
             *server.evictions.warnings(server.loop.now()),
             *unprotected(server),
@@ -66,6 +68,42 @@ def describe_srw(server: "Server", srw: Srw) -> dict[str, Any]:
         "began_at": srw.began_s,
         **server.srws.counters.row(srw.seat).as_dict(),
     }
+
+
+def not_whole(arrays: list[dict[str, Any]]) -> list[str]:
+    """Give, for each place of an array with redundancy that is not good, what it means and why."""
+    sentences = []
+    for array in arrays:
+        for drive in array["drives"]:
+            if drive["state"] == "out":
+                sentences.append(f"array {array['name']}: place {drive['place']} is out: {drive['why_out']}")
+            elif drive["state"] == "rebuilding":
+                percent = f"{drive['rebuilt_percent']} %"
+                sentences.append(f"array {array['name']}: place {drive['place']} is being rebuilt, {percent} are done")
+        sentences += slow_ones(array)
+        if array.get("redundancy", {}).get("stopped"):
+            sentences.append(f"array {array['name']} has stopped: more drives are lost than {array['level']} survives")
+    return sentences
+
+
+SLOW_OPERATIONS_MIN = 100
+SLOW_MEAN_US_MIN = 10_000
+SLOW_TIMES = 5
+
+
+def slow_ones(array: dict[str, Any]) -> list[str]:
+    """Give a sentence for each place whose drive takes several times as long as the others' (decision 0013)."""
+    timed = [each for each in array["drives"] if each.get("operations", 0) >= SLOW_OPERATIONS_MIN]
+    sentences = []
+    for drive in timed:
+        others = [each["mean_us"] for each in timed if each is not drive]
+        usual_us = median(others) if others else drive["mean_us"]
+        if drive["mean_us"] >= max(SLOW_MEAN_US_MIN, SLOW_TIMES * usual_us):
+            sentences.append(
+                f"array {array['name']}: the drive at place {drive['place']} is slow: {drive['mean_us'] / 1000:.0f} ms"
+                f" for an operation, the others {usual_us / 1000:.0f} ms; nsu array replace takes it out"
+            )
+    return sentences
 
 
 def unprotected(server: "Server") -> list[str]:

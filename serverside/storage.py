@@ -18,9 +18,10 @@ from ipc.exits import describe_exit
 from ipc.say import say
 from protocol.records import UnitFlag, UnitRecord
 from serverside.arrays.base import Array
-from serverside.arrays.open import open_array
-from serverside.driver.channel import DriverChannel, SeatDoor, Waiting
+from serverside.arrays.open import LAYOUTS, open_array
+from serverside.driver.channel import NO_SEAT, DriverChannel, SeatDoor, Waiting
 from serverside.driver.driver import ServerDriver
+from serverside.driver.packets import Command
 from serverside.driver.process import run_driver
 from serverside.drives.base import Drive, DriveError
 from serverside.drives.failed_notes import FailedNotes
@@ -41,6 +42,8 @@ FORMER_RUN_S = 10.0
 """How long a killed server's SRWs may still hold a drive, in a sync for instance. Until the last of them is gone, what
 it was told to write may still be written: so the next start waits for the drive's lock, and does not give up at once.
 """
+REPLACEMENTS_MOST = 16
+"""Drives that may come while the server runs: each has its failed mark in memory made before the first fork."""
 ABILITIES = UnitFlag.FLUSH | UnitFlag.FUA | UnitFlag.TRIM | UnitFlag.WRITE_ZEROES
 
 
@@ -60,6 +63,8 @@ class DriverPlace:
     channel: DriverChannel
     child: Child | None = None
     rest_until_s: float = 0.0
+    is_renewed: bool = False
+    """It was told to end, so that another one follows."""
 
 
 class Storage:
@@ -70,26 +75,45 @@ class Storage:
         self.identity = Identity(settings.state_dir)
         self.folder = settings.state_dir / "zero"
         self.failed_notes = FailedNotes(settings.state_dir / "failed")
-        self.drive_names = [str(drive.path) for array in settings.arrays for drive in array.drives]
-        self.health = DriveHealth(len(self.drive_names), on_fail=self.note_failed)
+        self.drive_names: list[str] = []
+        most = sum(len(array.drives) + len(array.spares) for array in settings.arrays)
+        self.health = DriveHealth(most + REPLACEMENTS_MOST, on_fail=self.note_failed)
         self.arrays = self.open_arrays(settings.arrays)
         self.table: PartitionTable = build(settings.hosts, self.arrays, self.identity, self.folder)
+        self.release_arrays()
         self.settings = settings
         self.cookie = self.identity.cookie_for(fingerprint(settings))
         self.hearts = CounterTable(max(1, len(self.arrays)), ("beat",))
         self.places = {name: DriverPlace(array, DriverChannel(seats + 1)) for name, array in self.arrays.items()}
 
     def open_arrays(self, wanted: Sequence[ArraySettings]) -> dict[str, Array]:
-        arrays = {}
-        index = 0
-        for settings in wanted:
-            drives = []
-            for drive in settings.drives:
-                drives.append(open_patiently(drive, self.health, index))
-                self.recall_failed(drives[-1])
-                index += 1
-            arrays[settings.name] = open_array(settings, drives)
-        return arrays
+        return {settings.name: self.open_one(settings) for settings in wanted}
+
+    def open_one(self, settings: ArraySettings) -> Array:
+        """Open the drives of an array, and join them. One with redundancy may begin without some of them."""
+        if settings.level not in LAYOUTS:
+            return open_array(settings, [self.open_next(drive, open_patiently) for drive in settings.drives])
+        drives, absent = [], []
+        for drive in (*settings.drives, *settings.spares):
+            try:
+                drives.append(self.open_next(drive, open_patiently))
+            except DriveError as error:
+                if error.errno == EBUSY:
+                    raise  # it is there, and somebody uses it, perhaps this very array: no reason to go on without it
+                absent.append(str(error))
+        return open_array(settings, drives, absent)
+
+    def open_next(self, settings: DriveSettings, opener: Callable[[DriveSettings, DriveHealth, int], Drive]) -> Drive:
+        """Open a drive with the next free mark, and remember whether it has failed in a former run."""
+        drive = opener(settings, self.health, len(self.drive_names))
+        self.drive_names.append(str(settings.path))
+        self.recall_failed(drive)
+        return drive
+
+    def release_arrays(self) -> None:
+        """Own no array here: the driver processes do, from their fork on. Raise DriveError."""
+        for array in self.arrays.values():
+            array.release()
 
     def note_failed(self, index: int, errno: int) -> None:
         """A drive is being marked as failed, in whatever process: what must outlive the mark."""
@@ -167,10 +191,12 @@ class Storage:
         now_s = time.monotonic()
         for place in self.places.values():
             if place.child is not None and (status := place.child.poll()) is not None:
-                title = place.child.title.removeprefix("nsu: ")
-                say(f"nsu: server: {title} (pid {place.child.pid}) died: {describe_exit(status)}; it is started again")
-                if now_s - place.child.started_s < DRIVER_YOUNG_S:
+                if not place.is_renewed:
+                    who = f"{place.child.title.removeprefix('nsu: ')} (pid {place.child.pid})"
+                    say(f"nsu: server: {who} died: {describe_exit(status)}; it is started again")
+                if not place.is_renewed and now_s - place.child.started_s < DRIVER_YOUNG_S:
                     place.rest_until_s = now_s + DRIVER_YOUNG_S
+                place.is_renewed = False
                 place.child.close()
                 place.child = None
         self.start_drivers()
@@ -178,6 +204,17 @@ class Storage:
     def children(self) -> list[Child]:
         """Give the driver processes."""
         return [place.child for place in self.places.values() if place.child is not None]
+
+    def order(self, array: Array, order: int, place: int = 0) -> None:
+        """Post an order to an array's owner. Nobody waits for it: `describe_arrays` tells what it does. QueueFull."""
+        self.places[array.name].channel.commands.put_many(Command(0, NO_SEAT, order, False, 0, place, 0).pack())
+
+    def renew_driver(self, array: Array) -> None:
+        """Have another driver process follow, forked now: it knows what this process has learnt since."""
+        place = self.places[array.name]
+        if place.child is not None:
+            place.child.signal(SIGTERM)  # it does first what is posted; `mind_drivers` forks the next
+            place.is_renewed = True
 
     def stop_drivers(self) -> None:
         """Have the drivers finish what is posted, and go. TimeoutError: one is held by its drive."""
@@ -227,6 +264,7 @@ class Storage:
         self.stop_drivers()
         try:
             self.table = build(settings.hosts, self.arrays, self.identity, self.folder, self.table)
+            self.release_arrays()
             self.settings = settings
         finally:
             self.start_drivers()
@@ -257,19 +295,16 @@ class Storage:
                 "level": settings.level,
                 "capacity_bytes": self.arrays[name].capacity_blocks * 512,
                 "driver_pid": child.pid if (child := self.places[name].child) else None,
-                "drives": [
-                    {
-                        "name": drive.name,
-                        "size_bytes": drive.size_bytes,
-                        "state": "failed" if self.health.errno(drive.index) else "good",
-                        "note": self.note_of(drive),
-                    }
-                    for drive in self.arrays[name].drives
-                ],
+                "drives": self.describe_drives(self.arrays[name]),
+                **self.arrays[name].describe(),
             }
             for settings in self.settings.arrays
             for name in [settings.name]
         ]
+
+    def describe_drives(self, array: Array) -> list[dict[str, Any]]:
+        notes = {drive.name: self.note_of(drive) for drive in array.drives}
+        return [{**told, "note": notes.get(told["name"])} for told in array.describe_drives()]
 
     def note_of(self, drive: Drive) -> str | None:
         """Give the file to remove when a failed drive has been seen to."""

@@ -19,7 +19,7 @@ ROOMS = ("protocol", "ipc", "serverside", "hostside", "nsu")
 MAY_IMPORT: dict[str, frozenset[str]] = {
     "protocol": frozenset({"construct", "crc32c"}),
     "ipc": frozenset({"psutil", "setproctitle"}),
-    "serverside": frozenset({"protocol", "ipc"}),
+    "serverside": frozenset({"protocol", "ipc", "construct", "numpy"}),
     "hostside": frozenset({"protocol", "ipc", "construct", "mfusepy"}),
     "nsu": frozenset({"protocol", "ipc", "serverside", "hostside", "configobj", "psutil", "click", "rich"}),
     "bench": frozenset({*ROOMS, "tests", "psutil", "click", "rich"}),
@@ -45,7 +45,13 @@ EXCEPT_HERE: dict[tuple[str, str], str] = {
 """(file, module) that STANDARD_BUT_NEVER forbids and that is allowed all the same -> why."""
 
 DOORS: dict[str, tuple[str, ...]] = {
-    "construct": ("protocol/v1/layout.py", "protocol/v2/layout.py", "hostside/frontends/nbd_protocol/"),
+    "construct": (
+        "protocol/v1/layout.py",
+        "protocol/v2/layout.py",
+        "hostside/frontends/nbd_protocol/",
+        "serverside/redundancy/superblock.py",
+    ),
+    "numpy": ("serverside/redundancy/xor.py",),
     "crc32c": ("protocol/crc.py",),
     "mfusepy": ("hostside/frontends/fuse_session.py",),
     "configobj": ("nsu/conf/",),
@@ -58,7 +64,7 @@ DOORS: dict[str, tuple[str, ...]] = {
 
 VARIANTS: dict[str, frozenset[str]] = {
     "serverside/drives": frozenset({"base", "health", "fallocate", "witness"}),
-    "serverside/arrays": frozenset({"base"}),
+    "serverside/arrays": frozenset({"base", "groups"}),
     "hostside/frontends": frozenset({"base", "listener", "aside", "device_users", "netlink"}),
 }
 """Folder of variants -> the modules of it that are no variants; of the folder, all may import those."""
@@ -76,6 +82,7 @@ REAL = "real processes only:"
 TRANSMISSION = "a part of transmission.py: tests/hostside/frontends/nbd_protocol/test_transmission.py"
 UNMIRRORED: dict[str, str] = {
     "serverside/settings.py": "frozen data with one property of one line: tests/nsu/conf/test_load.py",
+    "serverside/redundancy/guard.py": "a contract without code: tests/serverside/redundancy/test_journal.py",
     "hostside/frontends/nbd_protocol/account.py": TRANSMISSION,
     "hostside/frontends/nbd_protocol/checks.py": TRANSMISSION,
     "hostside/frontends/nbd_protocol/incoming_write.py": TRANSMISSION,
@@ -91,6 +98,7 @@ UNMIRRORED: dict[str, str] = {
 """Source module without a test file of its own -> why, and what proves it instead."""
 
 BESIDE_THE_TREE: dict[str, str] = {
+    "tests/serverside/redundancy/test_crash_points.py": "machine, guards and members together, under power failures",
     "tests/hostside/test_closing.py": "an agent, the link and the disks together, when a path is not needed any more",
     "tests/hostside/frontends/test_real_clients.py": "the NBD front-end as a whole, before clients nobody here wrote",
 }

@@ -137,7 +137,9 @@ LEVEL = Key(
     "ARRAY",
     "LEVEL",
     values.LEVEL,
-    "How the drives are joined: one after the other (jbod), or striped (raid0). Neither survives the loss of a drive.",
+    "How the drives are joined: one after the other (jbod) or striped (raid0), which survive no loss of a drive;"
+    " striped over pairs of copies (raid10: one drive of each pair may be lost); striped with parity (raid5: any one"
+    " may be lost). raid10 and raid5 recognise their drives by what they wrote on them, and use only blank ones anew.",
     ("jbod",),
     default="jbod",
     in_use=True,
@@ -146,7 +148,8 @@ DRIVE = Key(
     "ARRAY",
     "DRIVE",
     values.DRIVE,
-    "A drive of the array; their order is part of it. A file with a size is made, sparse, when it is not there.",
+    "A drive of the array; with jbod and raid0 their order is part of it. A file with a size is made, sparse, when it"
+    " is not there.",
     ("/srv/nsu/drive1.img(20GiB)", "/srv/nsu/drive2.img(20GiB)"),
     required=True,
     repeatable=True,
@@ -155,7 +158,7 @@ SPARE = Key(
     "ARRAY",
     "SPARE",
     values.DRIVE,
-    "A drive that takes the place of a failed one. Of no use in jbod and raid0.",
+    "A drive that takes the place of a failed one, and gets its data. Of no use in jbod and raid0.",
     ("/dev/sdf",),
     default_words="there is none",
     repeatable=True,

@@ -58,7 +58,7 @@ changes nothing; it is told in the foreground and by `nsu status`, and the setti
 
 ## What is kept for later
 
-Some values are known and refused ("not yet" below). `WEB` is taken, with a warning, and does nothing yet.
+`WEB` is taken, with a warning, and does nothing yet.
 
 """
 

@@ -15,6 +15,10 @@ from nsu.conf.settings import MachineSettings
 from nsu.conf.sharing import Cut, check_addresses, check_cuts, check_secrets
 from nsu.conf.syntax import Block, same_kind
 from nsu.conf.values import NAME, ValueType
+from serverside.arrays.groups import Layout
+from serverside.arrays.open import LAYOUTS
+from serverside.redundancy.assembly import STRIPE_BYTES_MAX
+from serverside.redundancy.superblock import MEMBERS_MAX
 from serverside.settings import (
     ArraySettings,
     DataPortSettings,
@@ -120,7 +124,10 @@ class _ServerReader:
         drives, spares = (reader.many(key, same=id) for key in (keys.DRIVE, keys.SPARE))
         self._check_drives(block, keys.DRIVE.name, drives)
         self._check_drives(block, keys.SPARE.name, spares)
-        if spares:
+        layout = LAYOUTS.get(level)
+        if layout is not None and drives:
+            self._check_redundancy(reader, layout, drives)
+        elif spares:
             self._findings.warn(f"{block.label}: a spare is of no use in {level}, which keeps nothing twice.")
         return ArraySettings(
             block.name,
@@ -129,6 +136,17 @@ class _ServerReader:
             tuple(given.value for given in spares),
             reader.one_or_default(keys.STRIPE),
         )
+
+    def _check_redundancy(
+        self, reader: BlockReader, layout: type[Layout], drives: Sequence[Given[DriveSettings]]
+    ) -> None:
+        if not layout.fits(len(drives)) or len(drives) > MEMBERS_MAX:
+            wrong, right = f"{layout.level} has {len(drives)} of them", f"{layout.drives_right} at most {MEMBERS_MAX}"
+            self._findings.error(drives[0].line, keys.DRIVE.name, wrong, right)
+        stripe = reader.one(keys.STRIPE) if reader.has(keys.STRIPE) else None
+        if stripe is not None and stripe.value > STRIPE_BYTES_MAX:
+            wrong = f"{stripe.value} bytes are too many for {layout.level}"
+            self._findings.error(stripe.line, keys.STRIPE.name, wrong, "1MiB at most, such as 64KiB")
 
     def _check_drives(self, block: Block, key: str, drives: Sequence[Given[DriveSettings]]) -> None:
         for given in drives:

@@ -13,6 +13,8 @@ from nsu.conf.keys import HOST_SECRET_FILE
 from nsu.conf.syntax import Block
 from nsu.conf.values import LbaRange
 from protocol.limits import BLOCK_BYTES
+from serverside.arrays.open import LAYOUTS
+from serverside.redundancy.assembly import division_of
 from serverside.settings import ArraySettings, HostSettings
 
 PARTITIONS_MOST = 100
@@ -57,6 +59,11 @@ def capacity_most(array: ArraySettings) -> int | None:
     sizes = [drive.size_bytes for drive in array.drives if drive.size_bytes is not None]
     if not sizes or len(sizes) < len(array.drives):
         return None
+    if array.level in LAYOUTS:
+        layout = LAYOUTS[array.level]
+        _, data_bytes = division_of(min(sizes), array.stripe_bytes)
+        fits = layout.fits(len(sizes))
+        return layout(len(sizes), array.stripe_bytes, data_bytes).capacity_bytes // BLOCK_BYTES if fits else None
     if array.level == "raid0":
         return min(sizes) // array.stripe_bytes * array.stripe_bytes * len(sizes) // BLOCK_BYTES
     return sum(sizes) // BLOCK_BYTES

@@ -204,19 +204,15 @@ def _read_mode(text: str) -> int:
     return int(text, 8)
 
 
-def _choice(what: str, words: dict[str, bool]) -> ValueType[str]:
-    """One of some words; False: the word is kept for later and refused with "not yet"."""
-    now = ", ".join(word for word, ready in words.items() if ready)
-    later = ", ".join(word for word, ready in words.items() if not ready)
+def _choice(what: str, *words: str) -> ValueType[str]:
+    """One of some words."""
 
     def read(text: str) -> str:
         if text not in words:
             raise ValueWrong(f"{text} is not {what}")
-        if not words[text]:
-            raise ValueWrong(f"{text} is not there yet")
         return text
 
-    return ValueType("word", f"{now} (not yet: {later})" if later else now, read)
+    return ValueType("word", ", ".join(words), read)
 
 
 NAME = ValueType(
@@ -258,6 +254,6 @@ OWNER = ValueType(
     "owner", "USER, USER:GROUP or :GROUP, as chown(1) takes them: names or numbers, such as :kvm", _read_owner
 )
 MODE = ValueType("mode", "octal permission bits from 0000 to 0777, such as 0660", _read_mode)
-LEVEL = _choice("a level", {"jbod": True, "raid0": True, "raid10": False, "raid5": False})
-ACCESS = _choice("a kind of access", {"read-write": True, "read-only": True})
-SHOW = _choice("a way to show a disk", {"socket": True, "nbd": True, "fuse": True, "loop": True})
+LEVEL = _choice("a level", "jbod", "raid0", "raid10", "raid5")
+ACCESS = _choice("a kind of access", "read-write", "read-only")
+SHOW = _choice("a way to show a disk", "socket", "nbd", "fuse", "loop")

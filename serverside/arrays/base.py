@@ -15,7 +15,7 @@ Ranges are checked at the border, against `capacity_blocks`; here they are asser
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from protocol.limits import BLOCK_BYTES
 from serverside.drives.base import Drive
@@ -30,7 +30,39 @@ class Extent(NamedTuple):
     length_bytes: int
 
 
-class Array(ABC):
+class OwnerNeeded(Exception):  # noqa: N818 a state of affairs; whoever reads asks the owner
+    """Not everybody can read these bytes now; the array's driver process can."""
+
+
+class Ownership:
+    """What levels with redundancy need an owner for (`redundant.py`). The others need none: here all of it is nothing.
+
+    The owner is the array's driver process, except for moments when there is none.
+    """
+
+    def needs_owner(self, op: int) -> bool:
+        """Whether an operation must be done by the owner, whatever the partition."""
+        del op
+        return False
+
+    def own(self) -> None:
+        """Become the owner, before anything is asked of it."""
+
+    def release(self) -> None:
+        """Own it no more: make all durable, so that another process may. Raise DriveError."""
+
+    def tend(self) -> bool:
+        """Owner only: do one bounded step of work on the array itself; False: there is none."""
+        return False
+
+    def rest(self) -> None:
+        """Owner only: nobody has asked anything for a second."""
+
+    def obey(self, order: int, place: int) -> None:
+        """Owner only: do what people ordered (`serverside/driver/packets.py`). Raise DriveError."""
+
+
+class Array(Ownership, ABC):
     """Drives joined as one level says. `capacity_bytes` is a multiple of 512."""
 
     def __init__(self, settings: ArraySettings, drives: Sequence[Drive]) -> None:
@@ -74,6 +106,11 @@ class Array(ABC):
         for drive, piece, at_bytes in self._pieces(view, offset_bytes):
             drive.write_from(piece, at_bytes, durable)
 
+    def write_many(self, writes: Sequence[tuple[int, memoryview]], durable: bool = False) -> None:
+        """Write all, in their order: (offset_bytes, view) each. DriveError: any part may be written."""
+        for offset_bytes, view in writes:
+            self.write_from(view, offset_bytes, durable)
+
     def flush(self) -> None:
         """Put everything written so far onto stable storage: every drive, as a write may be on any."""
         for drive in self.drives:
@@ -90,6 +127,21 @@ class Array(ABC):
         self._check(offset_bytes, length_bytes)
         for span in self.spans(offset_bytes, length_bytes):
             self.drives[span.drive_index].write_zeroes(span.offset_bytes, span.length_bytes, may_trim)
+
+    def describe_drives(self) -> list[dict[str, Any]]:
+        """Tell of the drives, for `nsu status`."""
+        return [
+            {
+                "name": drive.name,
+                "size_bytes": drive.size_bytes,
+                "state": "failed" if drive.health.errno(drive.index) else "good",
+            }
+            for drive in self.drives
+        ]
+
+    def describe(self) -> dict[str, Any]:
+        """Tell what the level has beyond drives."""
+        return {}
 
     @property
     def has_failed(self) -> bool:

@@ -3,7 +3,7 @@
 COMMAND: OFFSET SIZE MEANING                    ANSWER: OFFSET SIZE MEANING
   0  4  sequence number of the seat               0  4  sequence number of the command
   4  2  seat                                      4  4  status: 0 or an errno number
-  6  1  operation (zn_op), or MARK                8 248 sentence, UTF-8, NUL-padded
+  6  1  operation (zn_op), MARK, order              8 248 sentence, UTF-8, NUL-padded
   7  1  flags: DURABLE 0x1
   8  4  partition (index of the partition table)
  12  4  0
@@ -17,6 +17,11 @@ from typing import NamedTuple
 
 MARK = 0
 """No operation: answered when every command posted before it, by whatever seat, is done."""
+SCRUB = 0xF0
+"""An order to the owner of a redundant array: compare all groups."""
+PUT_OUT = 0xF1
+"""An order: trust a place no more; its number stands where the LBA does."""
+ORDERS = frozenset({SCRUB, PUT_OUT})
 DURABLE = 0x1
 
 _COMMAND = Struct("<IHBBIIQQ")

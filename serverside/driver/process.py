@@ -1,47 +1,67 @@
 """The life of an array's driver process, `nsu: driver unit0`: take commands, do them in their order, answer.
 
+It takes all that wait at once, so that writes can be gathered. When none do, it works on the array itself.
+
 It beats between commands, not within one: a sync of a slow drive may take long, and whoever watches must
 allow for it. SIGTERM: what has been posted is done and answered, then everything is made durable.
 """
+
+import time
 
 from ipc.child import Life
 from ipc.exits import Exit
 from protocol.limits import BLOCK_BYTES
 from protocol.ops import Op
 from serverside.driver.channel import DriverChannel
-from serverside.driver.driver import ServerDriver
+from serverside.driver.driver import ServerDriver, runs_of
 from serverside.driver.packets import COMMAND_BYTES, Answer, Command
 from serverside.drives.base import DriveError
 
 IDLE_S = 1.0
 """The longest wait for a command, so that the heart beats."""
+TEND_AT_LEAST_EVERY_S = 0.05
+"""While commands come without end, the array's own work (rebuild, scrub) gets a step so often; else it fills pauses."""
 _NO_PAYLOAD = memoryview(b"")
 
 
 def run_driver(life: Life, driver: ServerDriver, channel: DriverChannel) -> int:
     """Serve till SIGTERM; give the exit status. To be run by `fork_child`."""
     driver.array.reopen()
+    driver.array.own()  # before the first command: a drain's MARK promises that nothing older is applied any more
     channel.begin()
     life.on_stop = channel.wake
     life.ready()
+    tended_s = time.monotonic()
     while True:
         life.beat()
         packets = channel.commands.get_many()
-        for at in range(0, len(packets), COMMAND_BYTES):
-            _serve(driver, channel, Command.unpack(packets[at : at + COMMAND_BYTES]))
-            life.beat()
-        if not packets:
-            if life.stop_asked:
-                break
-            channel.commands.wait(IDLE_S)
+        if packets:
+            _serve(life, driver, channel, packets)
+        elif life.stop_asked:
+            break
+        if packets and time.monotonic() < tended_s + TEND_AT_LEAST_EVERY_S:
+            continue
+        has_more = driver.array.tend()
+        tended_s = time.monotonic()
+        if not packets and not has_more and not channel.commands.wait(IDLE_S):
+            driver.array.rest()
     return _settle(driver)
 
 
-def _serve(driver: ServerDriver, channel: DriverChannel, command: Command) -> None:
-    has_payload = command.op in (Op.READ, Op.WRITE)
-    buffer = channel.buffer(command.seat, command.blocks * BLOCK_BYTES) if has_payload else _NO_PAYLOAD
-    status, sentence = driver.execute(command, buffer)
-    channel.answer(command.seat, Answer(command.sequence, status, sentence))
+def _serve(life: Life, driver: ServerDriver, channel: DriverChannel, packets: bytes) -> None:
+    """Do and answer what was waiting."""
+    commands = [Command.unpack(packets[at : at + COMMAND_BYTES]) for at in range(0, len(packets), COMMAND_BYTES)]
+    for run in runs_of(commands):
+        answers = driver.execute_run([(command, _buffer_of(channel, command)) for command in run])
+        for command, (status, sentence) in zip(run, answers, strict=True):
+            channel.answer(command.seat, Answer(command.sequence, status, sentence))
+        life.beat()
+
+
+def _buffer_of(channel: DriverChannel, command: Command) -> memoryview:
+    if command.op not in (Op.READ, Op.WRITE):
+        return _NO_PAYLOAD
+    return channel.buffer(command.seat, command.blocks * BLOCK_BYTES)
 
 
 def _settle(driver: ServerDriver) -> int:

@@ -118,6 +118,10 @@ class Drive(ABC):
             view = view[count:]
             offset_bytes += count
 
+    def has_no_data(self) -> bool | None:
+        """Whether nothing was ever written to this drive; None: it can't tell."""
+        return None
+
     def flush(self) -> None:
         """Put everything written so far, by any process, onto stable storage, or raise DriveError."""
         self.check(0, 0)

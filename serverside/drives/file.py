@@ -4,6 +4,7 @@ A new file is made under a temporary name, sized, synced and only then renamed t
 is no file, or one of full size.
 """
 
+import errno
 import os
 from pathlib import Path
 from typing import Self
@@ -39,6 +40,14 @@ class FileDrive(Drive):
             os.close(fd)
             raise
         return cls(path, fd, size_bytes, health, index)
+
+    def has_no_data(self) -> bool | None:
+        """A file of holes alone, as a new one is; lseek(2): ENXIO when no data follows."""
+        try:
+            os.lseek(self.fd, 0, os.SEEK_DATA)
+        except OSError as error:
+            return error.errno == errno.ENXIO
+        return False
 
     def trim(self, offset_bytes: int, length_bytes: int) -> None:
         """Punch a hole; on a file system without holes, nothing."""

@@ -3,8 +3,8 @@
 Ranges were checked where the request came in; here they are asserted. Errors are DriveErrors.
 
 Most work is done by whoever has it, an SRW, on the array directly. `needs_owner` says when it must go to the
-array's driver process instead: only with a zero map, for the first write to a chunk, and to make new bits of
-the map durable. The owner's half of that is `prepare_write` and `settle`.
+array's driver process instead: whatever changes an array with redundancy, and with a zero map the first write to a
+chunk, and making new bits of the map durable. The owner's half of that is `prepare_write` and `settle`.
 """
 
 from uuid import UUID
@@ -41,9 +41,12 @@ class Partition:
     def needs_owner(self, op: int, lba: int, blocks: int, durable: bool = True) -> bool:
         """Whether this must be done by the array's driver process.
 
-        True for a write to a chunk that is not ours yet, and for what promises durability (a FLUSH, a durable
-        write) while the zero map has news. `durable` left out is the careful answer.
+        True for whatever changes an array with redundancy, for a write to a chunk that is not ours yet, and for what
+        promises durability (a FLUSH, a durable write) while the zero map has news. `durable` left out is the careful
+        answer.
         """
+        if self.array.needs_owner(op):
+            return True
         zero_map = self.zero_map
         if zero_map is None:
             return False
@@ -70,6 +73,10 @@ class Partition:
         assert not self.read_only
         assert self.zero_map is None or self.zero_map.is_live(at_bytes, len(view))
         self.array.write_from(view, self._first_bytes + at_bytes, durable)
+
+    def as_write(self, view: memoryview, lba: int) -> tuple[int, memoryview]:
+        """Give what `write_from` would ask of the array: for several writes at once."""
+        return self._first_bytes + self._at(lba, len(view)), view
 
     def flush(self) -> None:
         """Put everything written so far onto stable storage, but no bits of the map: see `settle`."""

@@ -127,7 +127,8 @@ def spawn_world(
         access = "read-only" if name in read_only else "read-write"
         theirs.append(Unit(name, "unit0", first, first + blocks - 1, access, zero=name in zero))
         first += blocks
-    each = first * 512 // drives + (1 << 20)
+    with_data = {"raid5": drives - 1, "raid10": drives // 2}.get(level, drives)
+    each = first * 512 // with_data + (1 << 20)
     files = [(machine.folder / f"drive{i}.img", f"{(each >> 20) + 1}MiB") for i in range(drives)]
     if prepare is not None:
         prepare(machine)

@@ -22,7 +22,7 @@ from protocol.crc import crc32c
 from protocol.data import UnitLimits, host_data, server_data
 from protocol.ops import Flag, Op
 from protocol.status import Detail
-from serverside.arrays.base import Array
+from serverside.arrays.base import Array, OwnerNeeded
 from serverside.arrays.open import open_array
 from serverside.driver.channel import DriverGone
 from serverside.drives.base import DriveError
@@ -334,6 +334,28 @@ def test_what_needs_an_owner_goes_through_the_door(array: Array) -> None:
         assert peer.ask(Op.WRITE, 2, 0, b"o" * 1024)[0].status == 0
         assert bench.door.asked == [(0, Op.WRITE)]
         assert peer.ask(Op.READ, 2, 1024)[1] == b"o" * 1024
+    finally:
+        bench.close()
+
+
+def test_what_cannot_be_read_here_is_read_by_the_owner(array: Array, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(array, 2)
+
+    def not_here(view: memoryview, offset_bytes: int) -> None:
+        raise OwnerNeeded
+
+    def by_the_owner(
+        partition: int, op: int, lba: int, blocks: int, durable: bool, payload: memoryview | None
+    ) -> tuple[int, str]:
+        assert payload is not None
+        assert (partition, op, lba, blocks, len(payload)) == (0, Op.READ, 3, 2, 1024)
+        payload[:] = b"r" * 1024
+        return 0, ""
+
+    monkeypatch.setattr(array, "read_into", not_here)
+    monkeypatch.setattr(bench.door, "execute", by_the_owner)
+    try:
+        assert bench.start().ask(Op.READ, 3, 1024)[1] == b"r" * 1024
     finally:
         bench.close()
 

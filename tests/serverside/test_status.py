@@ -6,11 +6,12 @@ import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from protocol.ops import Op
-from serverside.status import describe_server
+from serverside.status import describe_server, not_whole, slow_ones
 from tests.serverside.rig import HERE, turn
 from tests.serverside.server_world import World
 
@@ -50,6 +51,34 @@ def test_all_of_it_is_told(tmp_path: Path) -> None:
         assert not [word for word in told["warnings"] if "host1" in word]
         assert [host["version"] for host in told["hosts"]] == [2, 1]
         two.close()
+
+
+def test_an_array_that_is_not_whole_is_told_of() -> None:
+    good = {"place": 0, "state": "good"}
+    out = {"place": 1, "state": "out", "why_out": "a write failed"}
+    rebuilding = {"place": 2, "state": "rebuilding", "rebuilt_percent": 40}
+    array = {"name": "u", "level": "raid5", "drives": [good, out, rebuilding], "redundancy": {"stopped": True}}
+    assert not_whole([array]) == [
+        "array u: place 1 is out: a write failed",
+        "array u: place 2 is being rebuilt, 40 % are done",
+        "array u has stopped: more drives are lost than raid5 survives",
+    ]
+    assert not_whole([{"name": "j", "level": "jbod", "drives": [{"state": "failed"}]}]) == []
+
+
+def test_a_drive_that_is_much_slower_than_the_others_is_told_of() -> None:
+    def array(*means_us: int, operations: int = 100) -> dict[str, Any]:
+        drives = [
+            {"place": n, "state": "good", "operations": operations, "mean_us": us} for n, us in enumerate(means_us)
+        ]
+        return {"name": "u", "drives": drives}
+
+    assert slow_ones(array(2000, 60_000, 3000)) == [
+        "array u: the drive at place 1 is slow: 60 ms for an operation, the others 2 ms; nsu array replace takes it out"
+    ]
+    assert slow_ones(array(20, 600, 30)) == []  # nobody feels that
+    assert slow_ones(array(20_000, 60_000, 30_000)) == []
+    assert slow_ones(array(2000, 60_000, 3000, operations=99)) == []
 
 
 def test_a_warning_of_a_change_is_told_until_the_next(tmp_path: Path) -> None:

@@ -16,9 +16,10 @@ import pytest
 
 from protocol.ops import Op
 from protocol.records import UnitFlag
+from serverside import storage as storage_module
 from serverside.drives.base import DriveError
 from serverside.errors import SettingsError
-from serverside.settings import ServerSettings
+from serverside.settings import ArraySettings, DriveSettings, ServerSettings
 from serverside.storage import DRIVER_YOUNG_S, Storage
 from tests.serverside.rig import host, settings, unit
 
@@ -72,6 +73,33 @@ def test_after_a_failed_drive_only_what_was_persisted_is_ours(tmp_path: Path) ->
         storage.close()
     for place in storage.places.values():
         place.channel.close()
+
+
+# --- drives of an array with redundancy ---
+
+
+def redundant(folder: Path, *names: str) -> ServerSettings:
+    drives = tuple(DriveSettings(folder / name, 2 << 20) for name in names)
+    return replace(settings(folder), arrays=(ArraySettings("unit0", "raid5", drives),))
+
+
+def test_an_array_with_redundancy_begins_without_a_drive_that_is_not_there(storages: Opener, tmp_path: Path) -> None:
+    storages(redundant(tmp_path, "a", "b", "c")).close()
+    (tmp_path / "b").unlink()
+    (tmp_path / "b").mkdir()
+    storage = storages(redundant(tmp_path, "a", "b", "c"))
+    wait_until(lambda: [d["state"] for d in storage.describe_arrays()[0]["drives"]] == ["good", "out", "good"])
+
+
+def test_it_does_not_begin_without_a_drive_that_somebody_else_uses(
+    storages: Opener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storages(redundant(tmp_path, "a", "b", "c")).close()
+    monkeypatch.setattr(storage_module, "FORMER_RUN_S", 0.05)
+    with (tmp_path / "b").open("rb") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(DriveError, match="in use already"):
+            Storage(redundant(tmp_path, "a", "b", "c"), SEATS)
 
 
 # --- what is told ---

@@ -13,10 +13,10 @@ def test_levels_by_name() -> None:
     assert isinstance(memory_array([MemoryDrive(bytes(512))], "raid0", 512), Raid0)
 
 
-@pytest.mark.parametrize("level", ["raid10", "raid5"])
-def test_planned_levels_say_not_yet(level: str) -> None:
-    with pytest.raises(SettingsError, match=f"ARRAY unit0: LEVEL = {level} is not served yet; jbod or raid0"):
-        memory_array([MemoryDrive(bytes(512))] * 4, level)
+@pytest.mark.parametrize(("level", "drives"), [("raid10", 3), ("raid5", 2)])
+def test_levels_with_redundancy_say_how_many_drives_they_need(level: str, drives: int) -> None:
+    with pytest.raises(SettingsError, match=f"ARRAY unit0: LEVEL = {level} has {drives} DRIVEs"):
+        memory_array([MemoryDrive(bytes(512))] * drives, level)
 
 
 def test_unknown_levels_are_refused() -> None:

@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from protocol.ops import Op
-from serverside.driver.driver import ServerDriver
+from serverside.driver.driver import BATCH_MOST, ServerDriver, runs_of
 from serverside.driver.packets import MARK, Command
 from serverside.partitions.partition import Partition
 from serverside.partitions.zero_file import ZeroFile
@@ -96,6 +96,34 @@ def test_a_failed_drive_comes_back_as_eio_and_a_sentence(owner: Owner) -> None:
 def test_an_unknown_partition_is_stale(owner: Owner) -> None:
     status, sentence = owner.driver.execute(Command(1, 0, Op.FLUSH, False, 5, 0, 0), memoryview(b""))
     assert (status, "changed or removed" in sentence) == (116, True)
+
+
+def write(lba: int, partition: int = 6) -> Command:
+    return Command(1, 0, Op.WRITE, False, partition, lba, 1)
+
+
+def test_writes_that_follow_one_another_are_one_run() -> None:
+    read, mark = Command(1, 0, Op.READ, False, 6, 0, 1), Command(1, 0, MARK, False, 0, 0, 0)
+    commands = [write(0), write(1), read, read, write(2), mark, write(3), write(4), write(5)]
+    assert [len(run) for run in runs_of(commands)] == [2, 1, 1, 1, 1, 3]
+    assert [each for run in runs_of(commands) for each in run] == commands
+    assert [len(run) for run in runs_of([write(0)] * (BATCH_MOST + 1))] == [BATCH_MOST, 1]
+    assert list(runs_of([])) == []
+
+
+def test_a_run_is_done_in_its_order_and_each_gets_its_answer(owner: Owner) -> None:
+    blocks = [memoryview(bytes([n]) * 512) for n in range(3)]
+    run = [(write(lba), block) for lba, block in zip((0, 1, 0), blocks, strict=True)]
+    assert owner.driver.execute_run(run) == [(0, "")] * 3
+    assert owner.do(Op.READ, 6, 0, 2) == bytes([2]) * 512 + bytes([1]) * 512
+    zeroed = [(write(lba, 4), blocks[1]) for lba in (0, 5)]
+    assert owner.driver.execute_run(zeroed) == [(0, "")] * 2
+    assert owner.do(Op.READ, 4, 4, 2) == bytes(512) + bytes([1]) * 512
+
+
+def test_of_a_run_that_fails_each_gets_its_own_answer(owner: Owner) -> None:
+    answers = owner.driver.execute_run([(write(0), memoryview(bytes(512))), (write(0, 5), memoryview(bytes(512)))])
+    assert [status for status, _ in answers] == [0, 116]
 
 
 def test_a_mark_is_done_at_once(owner: Owner) -> None:

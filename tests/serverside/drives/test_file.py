@@ -34,6 +34,14 @@ def test_an_absent_file_is_made_sparse_at_its_size(tmp_path: Path) -> None:
     drive.close()
 
 
+def test_it_knows_whether_anything_was_ever_written(tmp_path: Path) -> None:
+    drive = open_file(tmp_path / "drive.img", 1 << 30)
+    assert drive.has_no_data()
+    drive.write_from(memoryview(b"d" * 512), 1 << 29)
+    assert drive.has_no_data() is False
+    drive.close()
+
+
 def test_an_absent_file_without_a_size_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DriveError, match=r"No such file.*give its size") as caught:
         open_file(tmp_path / "absent")

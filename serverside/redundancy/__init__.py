@@ -1,0 +1,1 @@
+"""Redundant arrays below their level: superblock, journal, members, and the machine that one owner runs."""
