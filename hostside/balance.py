@@ -59,11 +59,8 @@ def next_at(table: PathTable, now_s: float) -> float | None:
 
 
 def _to_try(table: PathTable, now_s: float) -> Network | None:
-    """Give a network in doubt that is to be tried now, the one that waits longest first."""
+    """Give a network in doubt that is to be tried now: first one that may only have lost a process."""
     missing = _missing(table, now_s)
-    idle = sum(path.state is PathState.IDLE for path in table.paths)
-    if idle <= missing and any(not network.in_doubt and _has_room(table, network) for network in table.networks):
-        return None  # the place is needed where it works
     due = [
         network
         for network in table.networks
@@ -73,7 +70,10 @@ def _to_try(table: PathTable, now_s: float) -> Network | None:
         and not _opening_on(table, network)
         and (missing > 0 or _is_emptier(table, network))
     ]
-    return min(due, key=lambda network: network.probe_at_s, default=None)
+    idle = sum(path.state is PathState.IDLE for path in table.paths)
+    if idle <= missing and any(not network.is_down and _has_room(table, network) for network in table.networks):
+        due = [network for network in due if not network.is_down]  # the place is needed where it works
+    return min(due, key=lambda network: (network.is_down, network.probe_at_s), default=None)
 
 
 def _to_fill(table: PathTable, now_s: float) -> Network | None:

@@ -216,6 +216,8 @@ class HostDriver:
         """Give (path, COMMAND packets) for what can be sent now; each packet is given once."""
         queue = self._queue
         if not queue:
+            if self.waited.is_running:  # what waited has failed meanwhile
+                self.waited.note(False, self._clock())
             return []
         now_s = self._clock()
         free, take_tag, choose, pack = self._tags.free, self._tags.take, self._paths.choose, COMMAND.pack

@@ -239,6 +239,7 @@ class Bench:
         if Cost.THE_DRIVE in costs:
             self.check_failed_for_good()
             self.health[0] = 0
+            self.forget_failure()
         if Cost.THE_MAP in costs:
             self.restart_server()
         return True
@@ -252,6 +253,11 @@ class Bench:
         former = set(self.machine.pids("nsu: srw"))
         self.machine.kill_process("nsu: server")
         self.machine.wait_for(lambda _: len(set(self.machine.pids("nsu: srw")) - former) == PATHS)
+
+    def forget_failure(self) -> None:
+        """What people do when they have seen to a drive."""
+        (note,) = (self.machine.state / "failed").iterdir()
+        note.unlink()
 
     def wait_for_owner(self) -> None:
         self.machine.wait_for(lambda _: self.machine.pids("nsu: driver"))

@@ -47,6 +47,10 @@ CASES = [
 ]
 
 
+HARMS_MAX = 3
+"""On a busy machine a ping may come between, and have the harm fall where nobody looks any more."""
+
+
 @pytest.fixture(scope="module")
 def worlds() -> Iterator[dict[bool, Relayed]]:
     """Two worlds, with PAYLOAD_CRC and without."""
@@ -67,6 +71,22 @@ def test_each_harm_at_its_place(
 ) -> None:
     """A header has its CRC always. A payload that is falsified is found with PAYLOAD_CRC = yes, and only then."""
     relayed = worlds[payload_crc]
+    if at_bytes == IN_PAYLOAD and not payload_crc:
+        # What is left to TCP's 16-bit sum: one in 65,536 of the errors that the links' own checks have let through.
+        data, found, gone = harmed(relayed, direction, kind, at_bytes)
+        assert sum(a != b for a, b in zip(found, data, strict=True)) == 1
+        assert not gone
+        return
+    for _ in range(HARMS_MAX):
+        data, found, gone = harmed(relayed, direction, kind, at_bytes)
+        assert found == data
+        if gone:
+            break
+    assert len(gone) == 1, "the path should have been given up"
+
+
+def harmed(relayed: Relayed, direction: str, kind: str, at_bytes: int) -> tuple[bytes, bytes, set[int]]:
+    """Write and read with one harm; give what was written, what was read, and the agents that are gone."""
     agents = relayed.host.pids("nsu: agent")
     data = os.urandom(PIECE_BYTES)
     with open_disk(at=relayed.at) as disk:
@@ -76,14 +96,7 @@ def test_each_harm_at_its_place(
             if direction == "up":
                 disk.pwrite(data, 0)
             found = disk.pread(PIECE_BYTES, 0)
-    gone = set(agents) - set(relayed.host.pids("nsu: agent"))
-    if at_bytes == IN_PAYLOAD and not payload_crc:
-        # What is left to TCP's 16-bit sum: one in 65,536 of the errors that the links' own checks have let through.
-        assert sum(a != b for a, b in zip(found, data, strict=True)) == 1
-        assert not gone
-    else:
-        assert found == data
-        assert len(gone) == 1, "the path should have been given up"
+    return data, found, set(agents) - set(relayed.host.pids("nsu: agent"))
 
 
 def test_a_write_that_comes_again_later_is_not_done_again(worlds: dict[bool, Relayed]) -> None:

@@ -242,6 +242,41 @@ def test_a_path_whose_process_died_comes_back_to_its_network_at_once() -> None:
     assert world.moves == 0
 
 
+def test_a_dead_network_does_not_take_the_place_of_a_path_whose_process_died() -> None:
+    """Two try the dead ones, and a third is due; then the place that becomes free has to go where it works."""
+    world = World(6, 8, 8, 8, 8)
+    world.pass_time(5)
+    for number in (1, 2, 3):
+        world.falls(number)
+    world.pass_time(2 * SILENT_S)
+    for _ in range(40):
+        world.pass_time(2.3)
+        if any(path.state is S.IDLE for path in world.table.paths):
+            continue
+        for path in [path for path in world.table.paths if path.state is S.UP][:2]:
+            world.exits(path, path.incarnation)
+        world.pass_time(FENCED_AFTER_S + 2 * UP_AFTER_S + 0.001)
+        assert world.up() == [6, 0, 0, 0]
+
+
+def test_nothing_is_given_up_for_a_network_that_comes_for_a_moment() -> None:
+    world = World(8, 10, 10)
+    world.pass_time(10)
+    world.falls(0)
+    world.pass_time(30)
+    for _ in range(5):
+        world.mends(0)
+        for _ in range(200):
+            world.pass_time(0.05)
+            if world.up() == [1, 8]:
+                break
+        world.pass_time(STEADY_FIRST_S / 2)
+        world.falls(0)
+        world.pass_time(1.0)
+        assert world.up() == [0, 8]
+        assert world.moves == 0
+
+
 def test_a_network_that_comes_and_goes_is_trusted_later_each_time() -> None:
     world = World(8, 10, 10)
     world.pass_time(10)

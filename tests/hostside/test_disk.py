@@ -209,6 +209,22 @@ def test_who_may_not_show_it_there_is_told_what_to_do() -> None:
     assert why_not(ControlError("it answers already")) == "it answers already"
 
 
+def test_with_its_beat_it_tells_how_long_requests_waited_and_how_many_were_in_flight(rig: DiskRig) -> None:
+    """So the host process knows whether more paths would be of use."""
+    load = rig.wiring.loads.row(0)
+    rig.available(window=1)
+    client = rig.as_client(lambda disk: disk.pwrite(bytes(131072), 0))
+    (first,) = rig.commands(1)
+    time.sleep(0.1)  # the other one waits for the window
+    rig.report(Report.DONE, tag=first[0])
+    (second,) = rig.commands(1)
+    wait_for(lambda: load.get("waited_ms") >= 100)
+    assert load.get("in_flight_most") == 1
+    rig.report(Report.DONE, tag=second[0])
+    client.join(5)
+    wait_for(lambda: load.get("in_flight_most") == 0)
+
+
 def test_its_heart_beats(rig: DiskRig) -> None:
     first = rig.child.last_beat_s
     wait_for(lambda: rig.child.last_beat_s > first)

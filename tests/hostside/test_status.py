@@ -130,6 +130,7 @@ def test_an_interface_that_comes_up_is_seen_by_the_host_process(host: HostProces
     up.add(("n0", "10.1.1.1"))
     host.look_around()
     assert network.probe_at_s <= host.loop.now()
+    assert host.links[0].load_meter.looked_s is not None, "and how busy the paths are, it sees as well"
 
 
 def test_a_link_at_work_tells_its_paths() -> None:

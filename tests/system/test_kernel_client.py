@@ -193,9 +193,9 @@ def test_what_was_fsynced_survives_a_power_cut_and_killed_processes(kernel: Kern
         assert guest.wait_line("STOPPED") == "0"
         guest.wait_line("WAITED")
         # The disk was taken from under the file system, and came back as another device, clean of what was not written.
-        seconds, killed, users = guest.wait_line("FORCED").split(maxsplit=2)
+        seconds, users = guest.wait_line("FORCED").split(maxsplit=1)
         print(f"from asking for a forced detach to the answer, emulated: {seconds} s")
-        assert (float(seconds) < 5.0, killed, users) == (True, "False", "mounted at /mnt")
+        assert (float(seconds) < 10.0, users) == (True, "mounted at /mnt")
         assert guest.wait_line("OLD") == "/dev/nbd0: Input/output error"
         seconds, device = guest.wait_line("ATTACHED").split()
         print(f"from asking for the disk to a usable {device}, emulated: {seconds} s")

@@ -49,7 +49,7 @@ def verified(apart: Apart) -> Iterator[None]:
     command = [
         "fio", "--name=verify", "--ioengine=nbd", f"--uri={apart.uri('unit_1')}", "--rw=randwrite",
         "--bssplit=4k/60:64k/20:256k/20", "--iodepth=32", "--size=48M", "--verify=crc32c", "--verify_fatal=1",
-        "--verify_backlog=256", "--serialize_overlap=1", "--time_based", "--runtime=600",
+        "--verify_backlog=256", "--serialize_overlap=1", "--time_based", "--runtime=600", "--thread",
     ]  # fmt: skip
     fio = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
@@ -146,10 +146,9 @@ def test_a_port_that_nsu_conf_loses_and_gets_is_left_and_taken(apart: Apart) -> 
     apart.rewrite_server()
     assert apart.wait_paths_on(0, PATHS) < SPREAD_WITHIN_S
     assert theirs <= srws_on(apart, 1)
+    assert apart.server.status()["server"]["listen"] == listen[1:]
     host.data_ports[:] = both
     apart.nsu.listen = listen
     apart.rewrite_server()
     assert fewest_up(apart, HALF, HALF, within_s=BALANCED_WITHIN_S) == PATHS
-    status = apart.server.status()["server"]
-    assert status["listen"] == listen
-    assert not any("next start" in warning for warning in status["warnings"])
+    assert apart.server.status()["server"]["listen"] == listen

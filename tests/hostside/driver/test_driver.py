@@ -102,6 +102,37 @@ def test_range_is_held_through_a_loss() -> None:
     assert len(rig.sent()) == 1, "now the newer one goes"
 
 
+def test_for_how_long_something_waited_for_room_and_how_much_was_in_flight() -> None:
+    rig = Rig()
+    rig.available(window=2)
+    requests = [rig.submit(Op.READ, number * 65536) for number in range(3)]
+    commands = rig.sent()
+    assert len(commands) == 2
+    rig.now_s += 1.5
+    rig.end(commands[0])
+    commands += rig.sent()
+    rig.now_s += 10
+    rig.end(commands[1])
+    rig.sent()
+    assert rig.driver.waited.total_s == 1.5, "only while one waited that no window had room for"
+    assert (rig.driver.take_held_most(), rig.driver.take_held_most()) == (2, 1)
+    rig.end(commands[2])
+    assert all(request.finished for request in requests)
+    assert (rig.driver.take_held_most(), rig.driver.take_held_most()) == (1, 0)
+
+
+def test_what_fails_waits_no_more() -> None:
+    rig = Rig()
+    rig.submit(Op.READ)
+    rig.sent()
+    rig.now_s += 1.0
+    rig.report(Report.UNIT, status=EIO)
+    rig.sent()
+    rig.now_s += 100.0
+    rig.sent()
+    assert rig.driver.waited.total_s == 1.0
+
+
 def test_no_tag_no_sending() -> None:
     rig = Rig(tags_max=2)
     rig.available()

@@ -3,7 +3,7 @@
 python3 -m tests.system.guest.programs.reattach CONTROL SERVER NAME AT
 
 It asks the host process what `nsu detach --force` and `nsu attach --show nbd` ask, without the command line's imports:
-emulated, they take longer than all the rest. It says «FORCED seconds killed users», «OLD device: error» and «ATTACHED
+emulated, they take longer than all the rest. It says «FORCED seconds users», «OLD device: error» and «ATTACHED
 seconds device».
 """
 
@@ -17,7 +17,7 @@ from ipc.control import control_call
 def main(control: str, server: str, name: str, at: Path) -> None:
     old = at.readlink()
     answer = control_call(control, "detach", timeout_s=20.0, name=name, force=True)
-    print("FORCED", answer["seconds"], answer["killed"], *answer["users"], flush=True)
+    print("FORCED", answer["seconds"], *answer["users"], flush=True)
     print("OLD", f"{old}: {read_error(old)}", flush=True)
     disk = {"name": name, "number": 0, "show": "nbd", "at": str(at)}
     answer = control_call(control, "attach", timeout_s=20.0, server=server, disk=disk)
