@@ -76,6 +76,8 @@ class Blocks:
     """Acknowledged, not flushed, and not said to be lost."""
     tellings: int = 0
     """How many FLUSHes have told of a loss."""
+    told: list[tuple[int, Write]] = field(default_factory=list)
+    """What was said to be lost, with the number of the telling: whose FLUSH waited then has not been told yet."""
     has_failed_drive: bool = False
     open: list[Write] = field(default_factory=list)
     absent: set[tuple[int, int]] = field(default_factory=set)
@@ -179,14 +181,18 @@ class Blocks:
         is_owed = len(rest) < len(self.unsettled) or submitted[1] != self.tellings or self.has_failed_drive
         if not is_owed:
             raise BrokenWordError("a FLUSH told of a loss, and nothing can have been lost that was not told before")
-        self.unsettled = rest
         self.tellings += 1
+        self.told += [(self.tellings, write) for write in self.unsettled if write.losses != self.losses]
+        self.unsettled = rest
 
     def flush_done(self, submitted: tuple[int, int]) -> None:
-        newest, _ = submitted
+        newest, tellings = submitted
         for write in self.writes:
             if write.version <= newest and not write.is_done:
                 raise BrokenWordError(f"a FLUSH ended before write {write.version}, which is older")
+        for telling, write in self.told:
+            if write.version <= newest and telling > tellings:
+                self.check_durable(write, "was said to be lost to another FLUSH, while this one waited")
         rest = []
         for write in self.unsettled:
             if write.version <= newest:

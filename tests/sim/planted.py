@@ -229,23 +229,6 @@ def clean_for_ever(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Identity, "_judge_former_run", lazy)
 
 
-def rest_of_a_write_taken_for_all(patch: pytest.MonkeyPatch) -> None:
-    """A write belongs to the era of its last constituent, though the first was acknowledged before the loss."""
-    finish = HostDriver._finish
-
-    def blind(self: HostDriver, request: Request) -> None:
-        if request.epoch is not None:
-            request.acked_in = self._paths.era
-        finish(self, request)
-
-    patch.setattr(HostDriver, "_finish", blind)
-
-
-def told_to_one_flush_only(patch: pytest.MonkeyPatch) -> None:
-    """FLUSHes that wait behind the one that tells of a loss succeed."""
-    patch.setattr(Flushes, "fail_waiting", lambda self, status, sentence: None)
-
-
 QUICKLY_FOUND: tuple[Plant, ...] = (
     retry_before_the_fence,
     done_before_the_last_constituent,
@@ -272,8 +255,6 @@ SLOWLY_FOUND: tuple[Plant, ...] = (
     predecessors_commands_done,
     next_server_beside_the_former,
     clean_for_ever,
-    rest_of_a_write_taken_for_all,
-    told_to_one_flush_only,
 )
 """They need two or three things to go wrong together: `make soak` looks for them."""
 
