@@ -269,6 +269,11 @@ class Disks:
     def tell_lost(self, path: int, incarnation: int) -> None:
         self.report_all(Report.LOST, path=path, incarnation=incarnation)
 
+    def tell_forgotten(self) -> None:
+        """A process that starts later has had nothing acknowledged."""
+        for disk in self.all:
+            self.report(disk, Report.FORGOTTEN)
+
     def report_all(self, kind: Report, *, path: int, incarnation: int) -> None:
         """Tell every disk, and leave nothing to gather in the places without a process: agents speak to all."""
         served = set()

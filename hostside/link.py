@@ -63,6 +63,8 @@ class ServerLink:
         self.has_path = False
         self.no_path_since_s: float | None = None
         self.granted: events.Granted | None = None
+        self.verifier = 0
+        """The write verifier that the NSU told last (protocol/v2/config.py)."""
         self.nsu_name = ""
         self.cookie: int | None = None
         self.session_key: bytes | None = None
@@ -92,6 +94,7 @@ class ServerLink:
         self.session_key = dialogue.session_key
         self.challenge = dialogue.challenge
         self.client.hold()
+        self.compare_verifier(event.verifier)  # before any path comes home, and a FLUSH could be sent again
         now_s = self.loop.now()
         for path in self.paths.paths:
             if path.state in (PathState.IDLE, PathState.DYING, PathState.ORPHANED):
@@ -106,6 +109,16 @@ class ServerLink:
         else:
             dialogue.ask_units()
         dialogue.ask_dataports()  # (10)
+
+    def compare_verifier(self, verifier: int) -> None:
+        """Tell the disks when the NSU may have lost writes that it acknowledged. 0 says nothing."""
+        if verifier and self.verifier and verifier != self.verifier:
+            say(
+                f"nsu: host: the machine of {self.entry.name} went down and may have lost what was not flushed: "
+                "disks that wrote since their last flush fail the next one"
+            )
+            self.disks.tell_forgotten()
+        self.verifier = verifier or self.verifier
 
     def on_starttime(self, event: events.StartTime) -> None:
         self.cookie = event.cookie

@@ -6,7 +6,7 @@ is fixed only so that a hex dump reads the same everywhere.
 
 COMMAND: OFFSET SIZE MEANING                          REPORT: OFFSET SIZE MEANING
   0  4  tag of the constituent                          0  4  tag (DONE)
-  4  1  operation (protocol's zn_op)                    4  1  kind: DONE, AVAILABLE, LOST, UNIT, STOP, CLOSING
+  4  1  operation (protocol's zn_op)                    4  1  kind: one of Report
   5  1  flags (protocol's zn_flags)                     5  1  detail number of a failure
   6  2  incarnation of the path the tag was given to    6  2  path
   8  2  disk                                            8  2  incarnation of the path
@@ -48,3 +48,5 @@ class Report(IntEnum):
     """Finish what is in flight, then exit."""
     CLOSING = 6
     """`path` at `incarnation` takes nothing more: there are enough paths without it. What it holds it finishes."""
+    FORGOTTEN = 7
+    """What the NSU acknowledged to incarnations that were available before this, and was not flushed, may be lost."""

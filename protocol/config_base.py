@@ -90,8 +90,8 @@ class ServerTalk(ABC):
         """Judge the host's reply of Appendix D (3); a Detail says why it is refused."""
 
     @abstractmethod
-    def granted(self, session: int, epoch: int) -> bytes:
-        """Appendix D (5): the answer of status 0."""
+    def granted(self, session: int, epoch: int, verifier: int) -> bytes:
+        """Appendix D (5): the answer of status 0. Version 0x01 has no word for the write verifier."""
 
     @abstractmethod
     def refused(self, detail: Detail, sentence: str) -> bytes:

@@ -59,10 +59,11 @@ class ServerDialogue(Dialogue):
         """What tokens of data sockets are made with; None in version 0x01 and before the login is proven."""
         return self._talk.session_key if self._talk else None
 
-    def grant(self, session: int, epoch: int) -> None:
-        """Queue the good answer of step 5. `epoch` must never have been granted before."""
+    def grant(self, session: int, epoch: int, verifier: int = 0) -> None:
+        """Queue the good answer of step 5. `epoch` must never have been granted before; `verifier` 0: none is told."""
+        assert 0 <= verifier <= U32_MAX, verifier
         self._move(Happening.GRANT)
-        self._outbox += self._spoken().granted(session, epoch)
+        self._outbox += self._spoken().granted(session, epoch, verifier)
 
     def refuse(self, detail: int, sentence: str = "") -> None:
         """Queue the answer -1 to a host that is known and still can't come in; then send and close."""

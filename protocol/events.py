@@ -81,12 +81,14 @@ class AskFence(Event):
 
 @dataclass(frozen=True, slots=True)
 class Granted(Event):
-    """Logged in. Version 0x01 has no session, epoch or name: 0, 0 and empty."""
+    """Logged in. Version 0x01 has no session, epoch, name or verifier: 0, 0, empty and 0."""
 
     version: int
     session: int
     epoch: int
     nsu_name: str
+    verifier: int = 0
+    """Another one than at the last session: what was acknowledged and not flushed may be lost. 0: not told."""
 
 
 @dataclass(frozen=True, slots=True)

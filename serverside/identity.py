@@ -9,6 +9,10 @@
     definition changes, and no two units, nor two definitions of one, ever have the same: so a request that
     names a number and a generation can never mean another unit that has taken the number since (trap 24).
     The uuid changes when the unit begins elsewhere. A unit that is gone is remembered.
+  * the write verifier: a number that changes exactly when writes that were acknowledged and not flushed may have been
+    lost between two starts: the machine was started anew, and the former run had not come to an orderly end, all
+    drives synced (`note_clean`). What processes that died left in the page cache of a machine that stayed up is there.
+    Started at random too, and never 0: a lost STATE, or another NSU in this one's place, has another.
   * ranges: each range of an array that ZERO partitions begin with has a uuid, the name of its zero map, and
     knows the units that use it.
 
@@ -32,6 +36,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from serverside.errors import StateError
+from serverside.partitions.zero_live import NO_BOOT
 from serverside.settings import HostSettings, PartitionSettings
 
 FILE_NAME = "identity.json"
@@ -82,6 +87,12 @@ class State:
     generation: int = 0
     """The last that was given to any unit."""
     fingerprint: str | None = None
+    verifier: int = 0
+    """0: none was needed yet."""
+    machine_boot: str = ""
+    """In which boot of the machine the last start was (boot_id, hexadecimal)."""
+    is_clean: bool = False
+    """The last run has ended with nothing volatile left."""
     units: list[UnitRecord] = field(default_factory=list)
     ranges: list[RangeRecord] = field(default_factory=list)
 
@@ -105,20 +116,47 @@ class ZeroRange:
 
 
 class Identity:
-    """The identities of one NSU. Opening it is one start: the boot counter is counted up and saved."""
+    """The identities of one NSU. Opening it is one start: the boot counter is counted up and saved.
 
-    def __init__(self, folder: Path, random: Random = secrets.randbits) -> None:
+    `machine_boot` names the boot of this machine; NO_BOOT, which nobody knows, is another one at each start.
+    """
+
+    def __init__(self, folder: Path, random: Random = secrets.randbits, machine_boot: bytes = NO_BOOT) -> None:
         self.path = folder / FILE_NAME
         self._random = random
         self._state = _load(self.path)
         self._state.boot += 1
         self._epochs = 0
+        self.has_lost = self._judge_former_run(machine_boot)
+        """What the former run acknowledged and did not flush may be gone."""
         self._save()
 
     @property
     def boot(self) -> int:
         """Which start of this NSU this is, from 1."""
         return self._state.boot
+
+    @property
+    def verifier(self) -> int:
+        """The write verifier: a u32, never 0."""
+        return self._state.verifier
+
+    def note_clean(self) -> None:
+        """All that was acknowledged is on stable storage, and nothing more will be acknowledged in this run."""
+        self._state.is_clean = True
+        self._save()
+
+    def _judge_former_run(self, machine_boot: bytes) -> bool:
+        state = self._state
+        this = machine_boot.hex()
+        is_first = not state.verifier  # or the first that knows of this: the former version syncs at its end too
+        is_kept = state.is_clean or (machine_boot != NO_BOOT and state.machine_boot == this)
+        state.machine_boot, state.is_clean = this, False
+        if is_first:
+            state.verifier = self._random(32) or 1
+        elif not is_kept:
+            state.verifier = state.verifier + 1 & U32_MASK or 1
+        return not (is_first or is_kept)
 
     def next_epoch(self) -> int:
         """Give a u64 that was never given and never will be."""
@@ -273,6 +311,9 @@ def _parse(content: Mapping[str, Any]) -> State:
         cookie=_whole(content["cookie"]),
         generation=_whole(content["generation"]),
         fingerprint=None if fingerprint is None else str(fingerprint),
+        verifier=_whole(content.get("verifier", 0)),
+        machine_boot=str(content.get("machine_boot", "")),
+        is_clean=content.get("is_clean") is True,
         units=[_checked(UnitRecord(**record)) for record in content["units"]],
         ranges=[_checked(RangeRecord(**record)) for record in content["ranges"]],
     )

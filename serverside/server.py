@@ -208,7 +208,7 @@ class Server:
     def grant(self, session: Session) -> None:
         """Nothing of older sessions is left; answer step (5)."""
         if session.awaits_grant:
-            session.dialogue.grant(session.number, session.epoch)
+            session.dialogue.grant(session.number, session.epoch, self.storage.identity.verifier)
             session.send()
             version = f"version 0x{session.version:02x}"
             say(f"nsu: server: {session.host.name} logged in from {session.peer_address} ({version})")

@@ -31,7 +31,7 @@ from serverside.errors import SettingsError
 from serverside.identity import Identity
 from serverside.partitions.partition import Partition
 from serverside.partitions.table import PartitionTable, build
-from serverside.partitions.zero_live import forget_memories
+from serverside.partitions.zero_live import forget_memories, this_boot
 from serverside.settings import ArraySettings, DriveSettings, HostSettings, ServerSettings
 
 SIGTERM = 15
@@ -72,7 +72,12 @@ class Storage:
 
     def __init__(self, settings: ServerSettings, seats: int) -> None:
         self.seats = seats
-        self.identity = Identity(settings.state_dir)
+        self.identity = Identity(settings.state_dir, machine_boot=this_boot())
+        if self.identity.has_lost:
+            say(
+                "nsu: server: this machine went down without an orderly end of nsu: "
+                "hosts are told that writes since their last flush may be lost"
+            )
         self.folder = settings.state_dir / "zero"
         self.failed_notes = FailedNotes(settings.state_dir / "failed")
         self.drive_names: list[str] = []
@@ -271,7 +276,10 @@ class Storage:
         self.cookie = self.identity.cookie_for(fingerprint(settings))
 
     def close(self) -> None:
-        """Stop the drivers, make everything durable, close the drives; then raise the first error, if any."""
+        """Stop the drivers, make everything durable, close the drives; then raise the first error, if any.
+
+        The SRWs are gone, so nothing is acknowledged any more: without an error, this run leaves nothing volatile.
+        """
         failure: Exception | None = None
         try:
             self.stop_drivers()
@@ -285,6 +293,14 @@ class Storage:
             array.close()
         if failure is not None:
             raise failure
+        if not self.table.is_dirty:  # a driver process that could not settle its zero maps said nothing
+            self.note_clean()
+
+    def note_clean(self) -> None:
+        try:
+            self.identity.note_clean()
+        except OSError as error:  # nothing is lost; after a reboot it will look so
+            say(f"nsu: server: that all is on the drives can't be noted in {self.identity.path}: {error.strerror}")
 
     # -- telling -------------------------------------------------------------------------------------------------
 

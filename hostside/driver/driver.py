@@ -32,8 +32,8 @@ What is guaranteed
      window of 0), fenced or not; these are given up. What is held by a path whose agent may still live fails
      when it is reaped or LOST.
 
-What is not: a server machine that loses its power loses what was acknowledged and not flushed, as any drive
-does.
+  6. A server machine that loses its power loses what was acknowledged and not flushed, as any drive does. Then the
+    first FLUSH that covers such a write fails with EIO, once, and is never called good (unflushed.py).
 
 Order of calls: everything may be called from within `on_done` and `on_room`, except `receive` and
 `outgoing`. Whoever drives this calls `receive` with what came, then `outgoing` and hands the packets on,
@@ -61,6 +61,7 @@ from hostside.driver.splitter import split
 from hostside.driver.standing import Standing
 from hostside.driver.tags import TagTable
 from hostside.driver.tracing import Tracer
+from hostside.driver.unflushed import Unflushed
 from hostside.driver.unit import UnitInfo
 from hostside.driver.waited import Waited
 from hostside.packets import COMMAND, NO_SLOT, REPORT, Report
@@ -72,6 +73,7 @@ _DONE = int(Report.DONE)
 _FUA = int(Flag.FUA)
 _ERRNO_MAX = 4095
 """No errno is higher; -1 of Appendix D is none."""
+LOST_POWER = "the NSU lost power: writes since the last flush may be lost"
 
 
 class HostDriver:
@@ -98,6 +100,7 @@ class HostDriver:
         self._ranges = RangeLock()
         self._ghosts = Ghosts()
         self._flushes = Flushes()
+        self._unflushed = Unflushed()
         self._intake = Intake(pool, bare_max=tags_max)
         self._standing = Standing(fail_after_s)
         self._tracer = Tracer(notes, clock)
@@ -206,6 +209,8 @@ class HostDriver:
             rows[index] = None
             free.append(index)
             parent = constituent.parent
+            if holder.era < parent.acked_in:
+                parent.acked_in = holder.era
             parent.pending -= 1
             if not parent.pending:
                 self._finish(parent)
@@ -305,6 +310,8 @@ class HostDriver:
         if epoch is None:
             self._report(request)
             return
+        if not (request.status or request.fua):
+            self._unflushed.acknowledged(request.acked_in)
         if not (request.status and request in self._ghosts):  # a ghost keeps its range
             self._leave_range(request)
         epoch.pending -= 1
@@ -339,6 +346,7 @@ class HostDriver:
         while drained := self._flushes.take_drained():
             if not self.unit.writes_through:
                 # One FLUSH of our own stands for all; like any constituent it can be lost and sent again.
+                self._unflushed.flush_begins()
                 carrier = Request(FLUSH, 0, 0, False, self._on_flushed, [], [], [])
                 self._enter(carrier)
                 self._start(carrier)
@@ -347,6 +355,11 @@ class HostDriver:
             self._report_all(drained)
 
     def _on_flushed(self, carrier: Request) -> None:
+        if carrier.status:
+            self._unflushed.flush_failed()
+        elif self._unflushed.flush_done(carrier.acked_in):
+            carrier.fail(EIO, LOST_POWER)
+            self._flushes.fail_waiting(EIO, LOST_POWER)
         served = self._flushes.wire_done()
         self._advance_flushes()
         for request in served:
@@ -364,6 +377,8 @@ class HostDriver:
         sentence = self._notes.take(constituent.tag) if status else ""
         self._tags.give(constituent.tag)
         if not status:
+            parent = constituent.parent
+            parent.acked_in = min(parent.acked_in, constituent.path.era)
             self._end(constituent)
             return
         if status == ESHUTDOWN:
@@ -428,6 +443,8 @@ class HostDriver:
             self._paths.closing(path, incarnation, self._clock())
         elif kind == Report.UNIT:
             self._change_unit(status, blocks=value, generation=generation, flags=credits)
+        elif kind == Report.FORGOTTEN:
+            self._paths.era += 1
         else:
             assert kind == Report.STOP, f"no such report: {kind}"
             self._standing.stop()

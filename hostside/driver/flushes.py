@@ -64,6 +64,12 @@ class Flushes:
             self._wire += self._closed.popleft().flushes
         return list(self._wire)
 
+    def fail_waiting(self, status: int, sentence: str) -> None:
+        """Fail, when their turn comes, all that are not on the wire yet: what covers them has just been found lost."""
+        for epoch in self._closed:
+            for request in epoch.flushes:
+                request.fail(status, sentence)
+
     def wire_done(self) -> list[Request]:
         """The FLUSH on the wire has ended; give all whom it served."""
         served, self._wire = self._wire, []

@@ -46,6 +46,7 @@ class Path:
         "busy_from_s",
         "bytes_sum",
         "done_bytes",
+        "era",
         "held_bytes",
         "incarnation",
         "index",
@@ -56,9 +57,11 @@ class Path:
         "window",
     )
 
-    def __init__(self, index: int, incarnation: int, seconds_per_byte: float, now_s: float) -> None:
+    def __init__(self, index: int, incarnation: int, seconds_per_byte: float, now_s: float, era: int) -> None:
         self.index = index
         self.incarnation = incarnation
+        self.era = era
+        """In which it became available (hostside/driver/unflushed.py)."""
         self.window = 0
         self.room = 0
         """Commands that it still takes now; below 0 when the window shrank."""
@@ -98,7 +101,7 @@ class Path:
 class Paths:
     """All paths of the disk's server."""
 
-    __slots__ = ("_ended", "_next_probe_s", "live", "pathless_since_s")
+    __slots__ = ("_ended", "_next_probe_s", "era", "live", "pathless_since_s")
 
     def __init__(self, now_s: float) -> None:
         self.live: list[Path] = []
@@ -108,6 +111,8 @@ class Paths:
         self._next_probe_s = now_s + PROBE_S
         self.pathless_since_s: float | None = now_s
         """Since when no path takes anything; None while one does."""
+        self.era = 0
+        """That of incarnations to come."""
 
     def choose(self, cost_bytes: int) -> Path | None:
         """Give the path expected to finish `cost_bytes` more first; None when every window is full."""
@@ -181,7 +186,7 @@ class Paths:
     def _open(self, index: int, incarnation: int, former: Path | None, now_s: float) -> Path:
         """Add an incarnation; it starts with what was measured of its predecessor."""
         rate = 1 / RATE_AT_FIRST if former is None else former.seconds_per_byte
-        path = Path(index, incarnation, rate, now_s)
+        path = Path(index, incarnation, rate, now_s, self.era)
         if former is not None:
             self.live.remove(former)
         self.live.append(path)

@@ -10,6 +10,8 @@ A request goes through three states, each seen in two fields:
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from hostside.driver.unflushed import NEVER
+
 if TYPE_CHECKING:
     from hostside.driver.flushes import Epoch
     from hostside.driver.notes import TraceWish
@@ -20,6 +22,7 @@ class Request:
     """What a front-end asks for: `HostDriver.request` makes it, `submit` takes it, `release` ends it."""
 
     __slots__ = (
+        "acked_in",
         "blockers",
         "end_bytes",
         "epoch",
@@ -68,6 +71,8 @@ class Request:
         self.sentence = ""
         self.pending = 0
         """Constituents that have not ended."""
+        self.acked_in = NEVER
+        """The eldest era in which a constituent was acknowledged (hostside/driver/unflushed.py)."""
         self.blockers = 0
         """Older writes that this one waits for (hostside/driver/ranges.py)."""
         self.waiters: list[Request] | None = None

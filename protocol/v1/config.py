@@ -59,7 +59,7 @@ class V1ServerTalk(ServerTalk):
             return Detail.WRONG_COMPLEMENT
         return LoginProven(V1, "")
 
-    def granted(self, session: int, epoch: int) -> bytes:
+    def granted(self, session: int, epoch: int, verifier: int) -> bytes:
         """Appendix D (5): "with the zn_status field set to 0 if the zn_reqsz_lo field contained the
         expected".
         """

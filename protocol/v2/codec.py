@@ -59,7 +59,7 @@ class Header(NamedTuple):
     path: int = 0
     generation: int = 0
     payload_crc: int = 0
-    reserved: int = 0
+    verifier: int = 0
     trace_2s: int = 0
     trace_3s: int = 0
     trace_4s: int = 0

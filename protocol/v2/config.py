@@ -4,6 +4,12 @@ Guarantees: every message is 512 bytes with a header CRC, and a list behind it h
 Questions count from 1 in `zn_requestid` without a gap; an answer repeats the number, so that a slow answer (a
 fence) holds up no other. `zn_requestid` 0 is a notice. A question this version does not know costs an
 error, not the socket: its frame is certain. Everything after the login names session and epoch.
+
+The write verifier (as RFC 1813 has one for its COMMIT): an opaque number in the grant, before anything else of the
+session. Between two sessions it changes exactly when writes that were acknowledged and not flushed may have been lost,
+as when the NSU's machine lost power; while it is the same, all are there. Only equal or not equal has a meaning, and 0
+says nothing: it compares with no other. A host that finds it changed fails the next FLUSH of each unit to which writes
+were acknowledged since the last good one; FLUSHes that the NSU answers cover what was acknowledged under its verifier.
 """
 
 from collections.abc import Sequence
@@ -71,10 +77,10 @@ class V2ServerTalk(ServerTalk):
         self._proof, self._session_key = server_proof(secret, seen), session_key(secret, seen)
         return LoginProven(V2, login)
 
-    def granted(self, session: int, epoch: int) -> bytes:
+    def granted(self, session: int, epoch: int, verifier: int) -> bytes:
         """Say status 0, with the server's own proof: only now, to a host that has proven itself."""
         self._session, self._epoch = session, epoch
-        return self._say(Op.GET_VERSION, proof=self._proof)
+        return self._sign(Header(zn_op=Op.GET_VERSION, proof=self._proof, verifier=verifier))
 
     def refused(self, detail: Detail, sentence: str) -> bytes:
         """Say status -1 and why."""
@@ -95,7 +101,7 @@ class V2ServerTalk(ServerTalk):
         if found != due:
             raise RemoteProtocolError(f"A question has (type, version, session, epoch, number) {found}; {due} is due.")
         if header.zn_op == Op.CONFIG_PING:
-            return self._say(Op.CONFIG_PING, request_id=header.zn_requestid)
+            return self._sign(Header(zn_op=Op.CONFIG_PING, zn_requestid=header.zn_requestid))
         event = asked(header.zn_op, header.path)
         if event is None:
             unknown = refusal(header.zn_op, Status.EINVAL, Detail.UNKNOWN_OP, "")
@@ -162,9 +168,6 @@ class V2ServerTalk(ServerTalk):
         )
         return self._sign(header)
 
-    def _say(self, op: Op, *, request_id: int = 0, proof: bytes = bytes(32)) -> bytes:
-        return self._sign(Header(zn_op=op, zn_requestid=request_id, proof=proof))
-
     def _sign(self, header: Header) -> bytes:
         return encode(header._replace(zn_hostid=self._session, session_epoch=self._epoch))
 
@@ -217,7 +220,7 @@ class V2HostTalk(HostTalk):
             raise ServerNotProven("The NSU did not prove that it knows the secret of this login.")
         self._session, self._epoch = header.zn_hostid, header.session_epoch
         self._session_key = session_key(self._secret, self._seen)
-        return Granted(V2, self._session, self._epoch, self._seen.nsu_name)
+        return Granted(V2, self._session, self._epoch, self._seen.nsu_name, header.verifier)
 
     def ask(self, op: Op, path: int = 0) -> bytes:
         """Ask; the number of the question counts from 1."""

@@ -24,7 +24,7 @@ bits.
      72    4 path
      76    4 generation
      80    4 payload_crc
-     84    4 reserved
+     84    4 verifier
      88    4 trace_2s
      92    4 trace_3s
      96    4 trace_4s
@@ -70,7 +70,9 @@ HEADER = Struct(
     "path" / Int32ub * "Number of the path within the session.",
     "generation" / Int32ub * "Generation of the unit that the request means.",
     "payload_crc" / Int32ub * "CRC32C of the payload, when PAYLOAD_CRC is flagged; of the list in a config answer.",
-    "reserved" / Int32ub * "0.",
+    "verifier"
+    / Int32ub
+    * "Grant of step 5: the write verifier, 0 when the NSU has none to tell; 0 in all other messages.",
     "trace_2s" / Int32ub * "2S of Figure 6, nanoseconds since 1S, when TRACE is flagged.",
     "trace_3s" / Int32ub * "3S, likewise.",
     "trace_4s" / Int32ub * "4S, likewise.",

@@ -44,6 +44,11 @@ class PartitionTable:
         """Give what the driver process of an array must know."""
         return {i: partition for i, partition in self.partitions.items() if partition.array.name == array_name}
 
+    @property
+    def is_dirty(self) -> bool:
+        """Whether some zero map holds what was not persisted."""
+        return any(zero_map.dirty for zero_map in self.zero_maps.values())
+
     def descriptors(self, array_name: str) -> frozenset[int]:
         """The descriptors that an array's driver process must keep beside the array's own: its maps."""
         return frozenset(map_.file.fd for (array, _), map_ in self.zero_maps.items() if array == array_name)

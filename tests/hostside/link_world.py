@@ -4,6 +4,7 @@ puppets. The link, the path table, the queues, the loop and the dialogues of bot
 What is watched while it moves
   * LOST comes once for each life of a path, after its agent is reaped and after the server has buried it.
   * A disk's process starts only when nothing that its predecessor gave to an agent can still happen.
+  * A disk's process hears FORGOTTEN once for each loss in its time, and before it hears of a path of a later session.
   * No process reads a DONE that was meant for its predecessor, whose tags it uses again.
 """
 
@@ -81,13 +82,13 @@ class Line(ConfigClient):
     def connect(self) -> None:
         """Nothing: the test calls `open`."""
 
-    def open(self, version: int, session: int, before_grant: Callable[[], None]) -> None:
+    def open(self, version: int, session: int, verifier: int, before_grant: Callable[[], None]) -> None:
         self.asked = []
         self.nsu = ServerDialogue(version, 99, b"s" * 32, "box1", lambda _: SECRET)
         self.dialogue = HostDialogue(version, "host1", SECRET if version == 2 else None, b"h" * 32)
         self.deliver()
         before_grant()
-        self.nsu.grant(session, session)
+        self.nsu.grant(session, session, verifier)
         self.deliver()
 
     def send(self) -> None:
@@ -123,6 +124,8 @@ class DiskModel:
         self.available: set[PathLife] = set()
         self.given: set[tuple[int, PathLife]] = set()
         """(process, life): the one may have given something to the other."""
+        self.losses = 0
+        """Of which it knows, or which were before its time."""
         self.must_be_over: set[PathLife] = set()
         """Lives to which a predecessor may have given something."""
 
@@ -150,6 +153,9 @@ class LinkWorld:
             name: UnitRecord(n, 1, 1000, UnitFlag.FLUSH, bytes([n]) * 16, name) for n, name in enumerate(NAMES)
         }
         self.sessions = 0
+        self.verifier = 7
+        self.losses = [0]
+        """Losses till the session of that number."""
         self.forks_fail = False
         self.agents: dict[PathLife, Puppet] = {}
         """Those that are not reaped."""
@@ -193,6 +199,7 @@ class LinkWorld:
         model.puppet = self.puppet(disk.settings.name)
         model.serial += 1
         model.unit, model.errno, model.available = disk.unit, 0, set()
+        model.losses = self.losses[-1]
         return model.puppet
 
     def puppet(self, title: str) -> Puppet:
@@ -225,7 +232,9 @@ class LinkWorld:
     def grant(self) -> None:
         """A session is granted when the server has buried all former ones."""
         self.sessions += 1
-        self.line.open(self.version, self.sessions, self.may_be_applied.clear)
+        is_lost = self.version == 2 and self.sessions > 1 and self.verifier != self.link.verifier
+        self.losses.append(self.losses[-1] + is_lost)
+        self.line.open(self.version, self.sessions, self.verifier, self.may_be_applied.clear)
 
     def answer(self, question: Event) -> None:
         """Answer one question the way a server in order would; the answer arrives at once."""
@@ -305,6 +314,8 @@ class LinkWorld:
         assert disk == model.index
         life = path, incarnation
         if kind == Report.AVAILABLE:
+            if credits:  # else it is gone, or never was
+                assert model.losses >= self.losses[self.session_of[life]], "it may flush, and knows nothing of a loss"
             model.available.add(life)
             model.given.add((model.serial, life))
         elif kind == Report.LOST:
@@ -312,6 +323,9 @@ class LinkWorld:
             model.available.discard(life)
         elif kind == Report.DONE:
             assert value == model.serial, "this was for its predecessor"
+        elif kind == Report.FORGOTTEN:
+            model.losses += 1
+            assert model.losses <= self.losses[-1], "nothing was lost"
         else:
             assert kind == Report.UNIT
             assert model.unit is not None

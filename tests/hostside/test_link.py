@@ -47,6 +47,11 @@ class Trouble(RuleBasedStateMachine):
     def session_is_granted(self) -> None:
         self.world.grant()
 
+    @precondition(lambda self: not self.world.has_session)
+    @rule()
+    def nsu_loses_power(self) -> None:
+        self.world.verifier += 1
+
     @precondition(lambda self: self.world.has_session)
     @rule()
     def session_is_lost(self) -> None:
@@ -460,6 +465,28 @@ def test_nothing_is_opened_while_it_stops(world2: LinkWorld) -> None:
     world2.pass_time(1.0)
     assert world2.line.asked == []
     assert world2.disks[0].puppet is None
+
+
+@pytest.mark.parametrize(
+    ("former", "verifier", "is_told"), [(7, 7, False), (7, 8, True), (7, 6, True), (0, 8, False), (7, 0, False)]
+)
+def test_a_loss_is_told_before_anything_can_be_sent_again(former: int, verifier: int, is_told: bool) -> None:
+    """Another verifier is a loss, also a smaller one: 0 is none."""
+    world = LinkWorld(2)
+    world.verifier = former
+    world.settle()
+    world.disk_reads(world.disks[0])
+    world.line.lose("power failed")
+    for life in list(world.agents):
+        world.agent_dies(life, -9)
+    world.verifier = verifier
+    world.grant()
+    kinds = [fields[1] for fields in REPORT.iter_unpack(world.link.wiring.disks[0].reports.get_many())]
+    assert kinds.count(Report.FORGOTTEN) == is_told
+    assert kinds.count(Report.LOST) == PATHS
+    if is_told:
+        assert kinds.index(Report.FORGOTTEN) < kinds.index(Report.LOST)
+    world.close()
 
 
 def test_close_leaves_no_child(world: LinkWorld) -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from serverside.errors import StateError
 from serverside.identity import Identity, ZeroRange
+from serverside.partitions.zero_live import NO_BOOT
 from serverside.settings import HostSettings, PartitionSettings
 
 
@@ -203,3 +204,53 @@ def test_a_save_is_whole_and_private_and_leaves_nothing_behind(tmp_path: Path) -
     assert identity.path.stat().st_mode & 0o777 == 0o600
     assert list(tmp_path.iterdir()) == [identity.path]
     assert UUID(next(iter(zero_ranges(tmp_path, A))).uuid.hex).version == 4
+
+
+# --- the write verifier ---
+
+ONE, OTHER = b"1" * 16, b"2" * 16
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from([ONE, OTHER, NO_BOOT]), st.booleans()), min_size=2, max_size=6))
+def test_the_verifier_changes_exactly_when_what_was_volatile_may_be_lost(
+    tmp_path_factory: pytest.TempPathFactory, runs: list[tuple[bytes, bool]]
+) -> None:
+    """A run is known by the boot of its machine and by whether it came to an orderly end."""
+    folder = tmp_path_factory.mktemp("state")
+    verifiers, losses = [], []
+    for boot, ends_well in runs:
+        identity = Identity(folder, lambda _bits: 0xFFFFFFFF, boot)
+        verifiers.append(identity.verifier)
+        losses.append(identity.has_lost)
+        if ends_well:
+            identity.note_clean()
+    assert losses[0] is False
+    for at in range(1, len(runs)):
+        (before, ended_well), (boot, _) = runs[at - 1], runs[at]
+        is_lost = not ended_well and (boot != before or boot == NO_BOOT)
+        assert losses[at] == is_lost
+        assert (verifiers[at] != verifiers[at - 1]) == is_lost
+        assert 0 < verifiers[at] <= 0xFFFFFFFF
+
+
+def test_the_mark_of_an_orderly_end_is_gone_at_the_start_whatever_comes_of_it(tmp_path: Path) -> None:
+    Identity(tmp_path, machine_boot=ONE).note_clean()
+    first = Identity(tmp_path, machine_boot=ONE)
+    assert Identity(tmp_path, machine_boot=OTHER).verifier != first.verifier
+
+
+def test_another_nsu_or_a_lost_state_has_another_verifier(tmp_path: Path) -> None:
+    assert Identity(tmp_path / "a", machine_boot=ONE).verifier != Identity(tmp_path / "b", machine_boot=ONE).verifier
+
+
+def test_a_state_of_a_version_that_knew_of_no_verifier_has_lost_nothing(tmp_path: Path) -> None:
+    path = Identity(tmp_path, machine_boot=ONE).path
+    content = json.loads(path.read_text())
+    for key in ("verifier", "machine_boot", "is_clean"):
+        del content[key]
+    path.write_text(json.dumps(content))
+    later = Identity(tmp_path, machine_boot=OTHER)
+    assert later.verifier
+    assert not later.has_lost
+    assert later.boot == 2

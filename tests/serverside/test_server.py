@@ -63,7 +63,8 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 def test_a_v2_host_learns_what_is_its_own_and_works(world: World) -> None:
     one = world.host1()
-    assert one.log_in().nsu_name == "box1"
+    granted = one.log_in()
+    assert (granted.nsu_name, granted.verifier) == ("box1", world.server.storage.identity.verifier)
     for ask in (one.dialogue.ask_starttime, one.dialogue.ask_units, one.dialogue.ask_dataports):
         ask()
     assert one.next(StartTime).cookie == world.server.storage.cookie

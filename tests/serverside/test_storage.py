@@ -19,6 +19,8 @@ from protocol.records import UnitFlag
 from serverside import storage as storage_module
 from serverside.drives.base import DriveError
 from serverside.errors import SettingsError
+from serverside.identity import Identity
+from serverside.partitions.zero_live import this_boot
 from serverside.settings import ArraySettings, DriveSettings, ServerSettings
 from serverside.storage import DRIVER_YOUNG_S, Storage
 from tests.serverside.rig import host, settings, unit
@@ -335,3 +337,43 @@ def test_a_failed_drive_is_told_at_the_end_after_the_others_are_closed(storages:
         storage.close()
     assert storage.arrays["unit0"].drives[0].fd == -1
     assert storage.places["unit0"].child is None
+
+
+# --- what a loss of power takes ---
+
+
+def verifier_after_a_reboot(tmp_path: Path) -> int:
+    return Identity(tmp_path / "state", machine_boot=b"another boot, 16").verifier
+
+
+def test_an_orderly_end_leaves_nothing_volatile(storages: Opener, tmp_path: Path) -> None:
+    storage = storages(settings(tmp_path, *TWO))
+    verifier = storage.identity.verifier
+    storage.close()
+    assert verifier_after_a_reboot(tmp_path) == verifier
+
+
+def test_an_end_without_its_syncs_is_told_after_a_reboot_and_only_then(
+    storages: Opener, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = storages(settings(tmp_path, *TWO)).identity.verifier
+    assert Identity(tmp_path / "state", machine_boot=this_boot()).verifier == first
+    assert verifier_after_a_reboot(tmp_path) != first
+    assert "may be lost" not in capsys.readouterr().err
+
+
+def test_an_unsettled_zero_map_is_no_orderly_end(storages: Opener, tmp_path: Path) -> None:
+    storage = storages(settings(tmp_path, *TWO))
+    verifier = storage.identity.verifier
+    (zero_map,) = storage.table.zero_maps.values()
+    storage.stop_drivers()
+    zero_map.claim(0, 512)
+    assert storage.table.is_dirty
+    storage.close()
+    assert verifier_after_a_reboot(tmp_path) != verifier
+
+
+def test_a_loss_is_said(storages: Opener, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Identity(tmp_path / "state", machine_boot=b"another boot, 16")
+    storages(settings(tmp_path, *TWO))
+    assert "hosts are told that writes since their last flush may be lost" in capsys.readouterr().err

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from hostside.driver.driver import HostDriver
+from hostside.driver.driver import LOST_POWER, HostDriver
 from hostside.driver.request import Request
 from ipc.loop import Loop
 from protocol.limits import BLOCK_BYTES
@@ -29,13 +29,15 @@ class Plan:
         self.done = 0
         self.statuses: dict[int, int] = {}
         self.errors_are_fine = False
+        self.drives_may_fail = False
         self.reading_all = False
         self.all_read = False
+        self.flush_first = False
 
     def count_status(self, request: Request) -> None:
         self.done += 1
         self.statuses[request.status] = self.statuses.get(request.status, 0) + 1
-        if request.status and not self.errors_are_fine:
+        if request.status and not self.errors_are_fine and request.sentence != LOST_POWER:
             raise BrokenWordError(f"a request failed, and nothing was there to fail it: {request.sentence}")
 
     @property
@@ -139,7 +141,7 @@ class Frontend:
         blocks = self.blocks
 
         def done(request: Request) -> None:
-            blocks.write_done(write, acked=request.status == 0, fua=fua)
+            blocks.write_done(write, acked=request.status == 0, fua=fua or self.driver.unit.writes_through)
 
         request = self.request(Op.WRITE, first, end, done, fua=fua)
         if request is None:
@@ -192,18 +194,23 @@ class Frontend:
 
         def done(request: Request) -> None:
             if request.status == 0:
-                blocks.flush_done(covered)
-            else:
+                blocks.flush_done(submitted)
+            elif request.sentence == LOST_POWER:
+                blocks.flush_told_loss(submitted)
+            elif self.plan.drives_may_fail:
                 blocks.drive_failed()
 
         request = self.request(Op.FLUSH, 0, 0, done)
         if request is None:
             return False
-        covered = blocks.flush_submitted()
+        submitted = blocks.flush_submitted()
         return self.submit(request)
 
     def read_next(self) -> bool:
-        """At the end of a life: read the whole unit, piece by piece."""
+        """At the end of a life: read the whole unit, piece by piece; behind a FLUSH, if that was asked."""
+        if self.plan.flush_first:
+            self.plan.flush_first = False
+            self.flush()
         if self.to_read is None:
             count = self.blocks.count
             self.to_read = [(first, min(first + 16, count)) for first in range(0, count, 16)]

@@ -6,9 +6,13 @@ fill with zeros, which may then be any of several versions). From that:
     before the read was submitted: nothing stale, nothing lost, no way back;
   * and one that was submitted, whole: no bytes from anywhere else;
   * and none that had ended, acknowledged or not, and was seen to be absent: what is gone stays gone.
-When a server's power fails, what was acknowledged and not flushed may be lost, as on any drive (HostDriver: "What is
-not"). So the floor falls to what was flushed, and what was acknowledged or answered across the failure binds nobody.
-  * What a FLUSH covered, or FUA, is there after any number of failures; and is on the drives the moment it is said.
+When a server's power fails, what was acknowledged and not flushed may be lost, as on any drive. So the floor falls to
+what was flushed, and to reads what was acknowledged or answered across the failure binds nobody. But it is told:
+  * What a FLUSH covered, or FUA, is there after any number of failures; and is on the drives the moment it is said. A
+    FLUSH covers every write that was submitted before it and acknowledged, before a failure or after it, unless a FLUSH
+    has failed since and said that power was lost.
+  * A FLUSH says so only when some write may have been lost and nobody has been told.
+  * Of what went to another process of the disk nobody is told: its users' connections broke.
 """
 
 from collections.abc import Callable
@@ -43,8 +47,8 @@ class Write:
     losses: int
     """How many losses of power there had been when it was submitted."""
     is_done: bool = False
-    acked_losses: int = -1
-    """The same at its acknowledgement, when there was none in between; -1: it binds nobody."""
+    is_orphan: bool = False
+    """The process that its user was told by is gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +73,12 @@ class Blocks:
     """Blocks of reads that were checked."""
     writes: list[Write] = field(default_factory=list)
     unsettled: list[Write] = field(default_factory=list)
-    """Acknowledged and not flushed."""
+    """Acknowledged, not flushed, and not said to be lost."""
+    tellings: int = 0
+    """How many FLUSHes have told of a loss."""
+    told: list[tuple[int, Write]] = field(default_factory=list)
+    """What was said to be lost, with the number of the telling: whose FLUSH waited then has not been told yet."""
+    has_failed_drive: bool = False
     open: list[Write] = field(default_factory=list)
     absent: set[tuple[int, int]] = field(default_factory=set)
 
@@ -98,9 +107,9 @@ class Blocks:
         if acked and fua:
             self.check_durable(write, "was acknowledged with FUA")
             self._settle(write)
-        if acked and write.losses == self.losses:
-            write.acked_losses = self.losses
+        elif acked:
             self.unsettled.append(write)
+        if acked and write.losses == self.losses:
             for block in range(write.first, write.end):
                 self.floor[block] = max(self.floor[block], write.version)
 
@@ -114,10 +123,14 @@ class Blocks:
         """The disk's process is gone, and its successor is up: what was in flight is there, or never will be."""
         for write in list(self.open):
             self._end(write)
+        self.unsettled = [write for write in self.unsettled if write.losses == self.losses]
+        for write in self.unsettled:
+            write.is_orphan = True
 
     def _settle(self, write: Write) -> None:
         for block in range(write.first, write.end):
             self.durable_floor[block] = max(self.durable_floor[block], write.version)
+            self.floor[block] = max(self.floor[block], write.version)
 
     # -- reads ---------------------------------------------------------------------------------------------------
 
@@ -159,18 +172,30 @@ class Blocks:
     # -- flushes -------------------------------------------------------------------------------------------------
 
     def flush_submitted(self) -> tuple[int, int]:
-        return len(self.writes), self.losses
+        """Give what it covers, and what was told before it."""
+        return len(self.writes), self.tellings
 
-    def flush_done(self, covered: tuple[int, int]) -> None:
-        newest, losses = covered
+    def flush_told_loss(self, submitted: tuple[int, int]) -> None:
+        """A FLUSH has failed, with the words that the NSU lost power."""
+        rest = [write for write in self.unsettled if write.losses == self.losses]
+        is_owed = len(rest) < len(self.unsettled) or submitted[1] != self.tellings or self.has_failed_drive
+        if not is_owed:
+            raise BrokenWordError("a FLUSH told of a loss, and nothing can have been lost that was not told before")
+        self.tellings += 1
+        self.told += [(self.tellings, write) for write in self.unsettled if write.losses != self.losses]
+        self.unsettled = rest
+
+    def flush_done(self, submitted: tuple[int, int]) -> None:
+        newest, tellings = submitted
         for write in self.writes:
             if write.version <= newest and not write.is_done:
                 raise BrokenWordError(f"a FLUSH ended before write {write.version}, which is older")
-        if losses != self.losses:
-            return
+        for telling, write in self.told:
+            if write.version <= newest and telling > tellings:
+                self.check_durable(write, "was said to be lost to another FLUSH, while this one waited")
         rest = []
         for write in self.unsettled:
-            if write.version <= newest and write.acked_losses == self.losses:
+            if write.version <= newest:
                 self.check_durable(write, "was acknowledged, and a later FLUSH too")
                 self._settle(write)
             else:
@@ -191,10 +216,11 @@ class Blocks:
         """What was not flushed may be gone."""
         self.losses += 1
         self.floor = list(self.durable_floor)
-        self.unsettled.clear()
+        self.unsettled = [write for write in self.unsettled if not write.is_orphan]
 
     def drive_failed(self) -> None:
         """A sync failed, and the server has started anew since: what was not flushed may never be."""
+        self.has_failed_drive = True
         self.unsettled.clear()
 
     def over(self) -> None:

@@ -51,6 +51,7 @@ class LifeOfBoth:
         self.plan = Plan(self.kernel, chance.choice((15, 30, 45)))
         self.host = HostBox(self.system, secret, self.blocks_of, self.plan)
         self.plan.errors_are_fine = self.may_fail or self.may_change or self.host.fail_after_s is not None
+        self.plan.drives_may_fail = self.may_fail
         wire(self.net, self.nsu.machine, self.host.machine)
         self.nsu.watch_writes()
         self.luck = Luck(self)
@@ -88,6 +89,7 @@ class LifeOfBoth:
         self.read_all()
         if self.kernel.chance.random() < 0.4:
             self.power_off(self.nsu)
+            self.plan.flush_first = True
             self.read_all()
         self.run(SETTLED_MOST_S, lambda: not self.what_is_left())
         self.check_end()
@@ -161,8 +163,7 @@ class LifeOfBoth:
             for blocks in self.units:
                 if self.nsu.zero:
                     blocks.power_failed()  # the bits of the map are believed no more: drives/health.py
-                else:
-                    blocks.drive_failed()
+                blocks.drive_failed()
         for box in (self.nsu, self.host):
             box.ended(process)
 
@@ -177,9 +178,9 @@ class LifeOfBoth:
             self.nobody_left(f"#{path}", f"the fence of path {path} was answered")
             answer_fence(dialogue, path)
 
-        def watched_grant(dialogue: ServerDialogue, session: int, epoch: int) -> None:
+        def watched_grant(dialogue: ServerDialogue, session: int, epoch: int, verifier: int) -> None:
             self.nobody_left("", "a session was granted")
-            grant(dialogue, session, epoch)
+            grant(dialogue, session, epoch, verifier)
 
         def watched_records(storage: Storage, host: object) -> list[object]:
             for partition in storage.table.units("host1"):

@@ -28,6 +28,8 @@ class Sums:
     statuses: Counter[str] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
     blocks_checked: int = 0
+    losses_told: int = 0
+    """FLUSHes that failed because the NSU had lost power."""
     steps: int = 0
     virtual_s: float = 0.0
     cpu_s: float = 0.0
@@ -40,11 +42,12 @@ class Sums:
         self.statuses.update({str(status): count for status, count in life.plan.statuses.items()})
         self.faults.update(life.luck.struck)
         self.blocks_checked += sum(blocks.checked for blocks in life.units)
+        self.losses_told += sum(blocks.tellings for blocks in life.units)
         self.steps += life.kernel.steps
         self.virtual_s += life.kernel.now_s - 1000
 
     def join(self, other: dict[str, Any]) -> None:
-        for name in ("lives", "requests", "blocks_checked", "steps", "virtual_s", "cpu_s"):
+        for name in ("lives", "requests", "blocks_checked", "losses_told", "steps", "virtual_s", "cpu_s"):
             setattr(self, name, getattr(self, name) + other[name])
         self.statuses.update(other["statuses"])
         self.faults.update(other["faults"])
@@ -55,7 +58,8 @@ class Sums:
         faults = ", ".join(f"{kind} {count}" for kind, count in sorted(self.faults.items()))
         return (
             f"{self.lives} lives, {sum(self.faults.values())} faults ({faults}); {self.requests} requests, "
-            f"{self.blocks_checked} blocks checked; stale, lost, hanging: {len(self.failed)}; "
+            f"{self.blocks_checked} blocks checked, {self.losses_told} FLUSHes told of a loss; "
+            f"stale, lost, hanging: {len(self.failed)}; "
             f"{self.virtual_s / max(1, self.lives):.1f} s of life and {1000 * self.cpu_s / max(1, self.lives):.0f} ms "
             f"of processor each"
         )

@@ -14,6 +14,7 @@ from hostside.driver.driver import HostDriver
 from hostside.driver.flushes import Flushes
 from hostside.driver.ranges import RangeLock
 from hostside.driver.request import Request
+from hostside.link import ServerLink
 from hostside.packets import COMMAND
 from hostside.paths import Path, PathEvent, PathState, PathTable
 from protocol.data_base import UnitLimits, check_range
@@ -21,6 +22,7 @@ from serverside.arrays.base import Array
 from serverside.burials import Burials
 from serverside.drives.base import Drive
 from serverside.drives.health import DriveHealth
+from serverside.identity import Identity
 from serverside.partitions.zero_file import ZeroImage
 from serverside.partitions.zero_map import ZeroMap
 from serverside.sessions import Srw
@@ -203,6 +205,30 @@ def next_server_beside_the_former(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(OpenFile, "lock", lambda self: True)
 
 
+def loss_not_told(patch: pytest.MonkeyPatch) -> None:
+    """The NSU comes back without what it had in memory, and the next FLUSH succeeds."""
+    patch.setattr(ServerLink, "compare_verifier", lambda self, verifier: None)
+
+
+def loss_told_for_nothing(patch: pytest.MonkeyPatch) -> None:
+    """Killed on a machine that stays up, the server says that it has lost something."""
+    judge = Identity._judge_former_run
+    patch.setattr(Identity, "_judge_former_run", lambda self, machine_boot: judge(self, b""))
+
+
+def clean_for_ever(patch: pytest.MonkeyPatch) -> None:
+    """The mark of an orderly end stands while the next run writes."""
+    judge = Identity._judge_former_run
+
+    def lazy(self: Identity, machine_boot: bytes) -> bool:
+        was_clean = self._state.is_clean
+        has_lost = judge(self, machine_boot)
+        self._state.is_clean = was_clean
+        return has_lost
+
+    patch.setattr(Identity, "_judge_former_run", lazy)
+
+
 QUICKLY_FOUND: tuple[Plant, ...] = (
     retry_before_the_fence,
     done_before_the_last_constituent,
@@ -215,6 +241,8 @@ QUICKLY_FOUND: tuple[Plant, ...] = (
     fua_forgotten,
     written_after_the_answer,
     version_1_not_written_through,
+    loss_not_told,
+    loss_told_for_nothing,
 )
 """Within a hundred lives or so: `make test` looks for them."""
 
@@ -226,6 +254,7 @@ SLOWLY_FOUND: tuple[Plant, ...] = (
     failed_sync_forgotten,
     predecessors_commands_done,
     next_server_beside_the_former,
+    clean_for_ever,
 )
 """They need two or three things to go wrong together: `make soak` looks for them."""
 

@@ -51,6 +51,7 @@ def test_keep_their_word_together(request: pytest.FixtureRequest) -> None:
     assert sums.blocks_checked > 100 * sums.lives
     assert int(sums.statuses["0"]) > sums.requests / 2
     assert len(sums.faults) >= 20
+    assert sums.losses_told > sums.lives / 100
 
 
 @pytest.mark.soak

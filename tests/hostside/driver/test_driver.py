@@ -2,6 +2,9 @@
 
 from errno import EIO
 
+import pytest
+
+from hostside.driver.driver import LOST_POWER
 from hostside.driver.request import Request
 from hostside.packets import COMMAND, NO_SLOT, PACKET_BYTES, Report
 from protocol.ops import Flag, Op
@@ -172,6 +175,134 @@ def test_flush_is_sent_again_like_any_other() -> None:
     rig.available(1)
     rig.end(rig.sent()[0])
     assert (request.finished, request.status) == (True, 0)
+
+
+def written(rig: Rig, op: Op = Op.WRITE, *, fua: bool = False) -> None:
+    rig.submit(op, fua=fua)
+    (command,) = rig.sent()
+    rig.end(command)
+
+
+def nsu_loses_power(rig: Rig, incarnation: int = 2) -> None:
+    """As the host process tells it: the loss first, then the end of the path; then there is a new one."""
+    rig.report(Report.FORGOTTEN)
+    rig.lost(incarnation=incarnation - 1)
+    rig.available(incarnation=incarnation)
+
+
+def flushed(rig: Rig) -> tuple[int, str]:
+    request = rig.flush()
+    (command,) = rig.sent()
+    rig.end(command)
+    assert request.finished
+    return request.status, request.sentence
+
+
+GOOD = (0, "")
+TOLD = (EIO, LOST_POWER)
+
+
+@pytest.mark.parametrize("op", [Op.WRITE, Op.TRIM, Op.WRITE_ZEROES])
+def test_a_lost_cache_is_told_once(op: Op) -> None:
+    rig = Rig()
+    rig.available()
+    written(rig, op)
+    nsu_loses_power(rig)
+    assert [flushed(rig), flushed(rig)] == [TOLD, GOOD]
+
+
+def test_what_lost_nothing_is_told_nothing() -> None:
+    """Nothing written; flushed; FUA; a read; not acknowledged before the loss; and no loss at all."""
+    rig = Rig()
+    rig.available()
+    nsu_loses_power(rig)
+    assert flushed(rig) == GOOD
+    written(rig)
+    assert flushed(rig) == GOOD
+    written(rig, fua=True)
+    written(rig, Op.READ)
+    late = rig.submit(Op.WRITE)
+    rig.sent()
+    nsu_loses_power(rig, 3)
+    (command,) = rig.sent()
+    rig.end(command)
+    assert late.finished
+    assert flushed(rig) == GOOD
+    written(rig)
+    rig.lost(incarnation=3)
+    rig.available(incarnation=4)
+    assert flushed(rig) == GOOD
+
+
+def test_fua_does_not_speak_for_what_was_lost_before_it() -> None:
+    rig = Rig()
+    rig.available()
+    written(rig)
+    nsu_loses_power(rig)
+    written(rig, fua=True)
+    assert rig.done[-1].status == 0
+    assert flushed(rig) == TOLD
+
+
+def test_a_write_whose_first_half_was_lost_is_told_after_its_end() -> None:
+    rig = Rig()
+    rig.available()
+    rig.submit(Op.WRITE, 0, 2 * 65536)
+    first, _ = rig.sent()
+    rig.end(first)
+    nsu_loses_power(rig)
+    (second,) = rig.sent()
+    rig.end(second)
+    assert [flushed(rig), flushed(rig)] == [TOLD, GOOD]
+
+
+def test_an_answer_from_before_the_loss_that_comes_after_it_is_lost_too() -> None:
+    rig = Rig()
+    rig.available()
+    rig.submit(Op.WRITE)
+    (command,) = rig.sent()
+    rig.report(Report.FORGOTTEN)
+    rig.end(command)
+    rig.lost()
+    rig.available(incarnation=2)
+    assert flushed(rig) == TOLD
+
+
+def test_a_flush_that_was_done_before_the_loss_is_good_however_late_its_answer() -> None:
+    rig = Rig()
+    rig.available()
+    written(rig)
+    flush = rig.flush()
+    (command,) = rig.sent()
+    rig.report(Report.FORGOTTEN)
+    rig.end(command)
+    assert (flush.finished, flush.status) == (True, 0)
+
+
+def test_a_flush_on_its_way_and_those_that_wait_behind_it_are_all_told() -> None:
+    rig = Rig()
+    rig.available()
+    written(rig)
+    first = rig.flush()
+    rig.sent()
+    second = rig.flush()
+    nsu_loses_power(rig)
+    for request in (first, second):
+        (command,) = rig.sent()
+        rig.end(command)
+        assert (request.status, request.sentence) == TOLD
+    assert flushed(rig) == GOOD
+
+
+def test_a_flush_that_failed_has_told_nobody_of_the_loss() -> None:
+    rig = Rig()
+    rig.available()
+    written(rig)
+    nsu_loses_power(rig)
+    rig.flush()
+    (command,) = rig.sent()
+    rig.end(command, EIO, "A drive of the array failed.")
+    assert flushed(rig) == TOLD
 
 
 def test_0x01_flush_is_done_when_drained_and_fua_is_implied() -> None:

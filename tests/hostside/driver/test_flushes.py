@@ -56,3 +56,15 @@ def test_undrained_does_not_hold_up_drained() -> None:
     flushes.wire_done()
     assert flushes.take_drained() == []
     assert flushes.waiting
+
+
+def test_what_waits_can_be_failed_and_has_its_turn_all_the_same() -> None:
+    flushes, first, second, third = Flushes(), flush(), flush(), flush()
+    flushes.add(first)
+    assert flushes.take_drained() == [first]
+    flushes.add(second)
+    flushes.fail_waiting(5, "lost")
+    flushes.add(third)
+    assert (first.status, second.status, third.status) == (0, 5, 0)
+    flushes.wire_done()
+    assert flushes.take_drained() == [second, third]

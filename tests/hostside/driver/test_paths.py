@@ -61,7 +61,7 @@ def measured(path: Path, bytes_per_s: float, samples: int) -> float:
 
 
 def test_rate_follows_what_was_measured() -> None:
-    path = Path(0, 1, 1 / 100e6, 0.0)
+    path = Path(0, 1, 1 / 100e6, 0.0, 0)
     assert abs(measured(path, 10e6, 60) / 10e6 - 1) < 0.05
     assert abs(measured(path, 500e6, 60) / 500e6 - 1) < 0.05
 
@@ -129,3 +129,13 @@ def test_closed_path_stays_closed_in_its_incarnation() -> None:
     assert paths.pathless_since_s == 1.0
     paths.available(0, 2, 5, 0, 3.0)
     assert paths.choose(512) is not None
+
+
+def test_an_incarnation_stays_in_the_era_it_began_in() -> None:
+    paths = Paths(0.0)
+    paths.available(0, 1, 8, 0, 0.0)
+    paths.era = 1
+    paths.available(0, 1, 4, 0, 0.0)
+    assert [path.era for path in paths.live] == [0]
+    paths.available(0, 2, 8, 0, 0.0)
+    assert [path.era for path in paths.live] == [1]

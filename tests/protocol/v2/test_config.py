@@ -6,7 +6,7 @@ import pytest
 
 from protocol.dialogue import HostDialogue, ServerDialogue
 from protocol.errors import LocalProtocolError, LoginRefused, RemoteProtocolError
-from protocol.events import AskFence, AskStartTime, Fenced, Notice, StartTime
+from protocol.events import AskFence, AskStartTime, Fenced, Granted, Notice, StartTime
 from protocol.limits import PORTS_MAX, U32_MAX, UNITS_MAX
 from protocol.ops import Op
 from protocol.records import UnitFlag, UnitRecord
@@ -47,6 +47,17 @@ def test_golden_refusal() -> None:
     host.receive(golden("v2_02_greeting"))
     with pytest.raises(LoginRefused, match="The login is unknown"):
         host.receive(golden("v2_05_refused"))
+
+
+def test_golden_grant_with_the_write_verifier() -> None:
+    server = ServerDialogue(3, CHALLENGE, SERVER_NONCE, "box1", {"host1": SECRET}.get)
+    server.data_to_send()
+    server.receive(golden("v2_03_reply"))
+    server.grant(SESSION, EPOCH, 0xC0FFEE01)
+    assert server.data_to_send() == golden("v2_05_granted_verifier")
+    host = HostDialogue(3, "host1", SECRET, HOST_NONCE)
+    host.receive(golden("v2_02_greeting"))
+    assert host.receive(golden("v2_05_granted_verifier")) == [Granted(2, SESSION, EPOCH, "box1", 0xC0FFEE01)]
 
 
 def test_a_slow_answer_holds_up_no_other() -> None:

@@ -219,8 +219,8 @@ class NoControl:
     def close(self) -> None: ...
 
 
-def sim_identity(folder: Path) -> Identity:
-    return Identity(folder, random=system_here().secrets.getrandbits)
+def sim_identity(folder: Path, *, machine_boot: bytes) -> Identity:
+    return Identity(folder, random=system_here().secrets.getrandbits, machine_boot=machine_boot)
 
 
 def sim_open_frontend(*arguments: Any) -> Any:
