@@ -12,8 +12,8 @@ from tests.system.guest.kernel import Kernel
 
 MEMORY_MIB = 768
 PROCESSOR = "Nehalem,cx16=off"
-"""An old one: what newer ones have besides costs time to emulate. Without CMPXCHG16B, for QEMU 7.2 does not emulate that
-well enough for Linux 6.12."""
+"""An old one: what newer ones have besides takes time to emulate. It has no CMPXCHG16B, for QEMU 7.2 fails at that with
+Linux 6.12."""
 PROCESSORS = 2
 """More than the real machine has would wait for each other."""
 GUEST_ENDS = "GUEST ENDS"
