@@ -78,6 +78,8 @@ class Blocks:
     """How many FLUSHes have told of a loss."""
     told: list[tuple[int, Write]] = field(default_factory=list)
     """What was said to be lost, with the number of the telling: whose FLUSH waited then has not been told yet."""
+    losses_at_good: int = 0
+    """How often the power had gone when the last FLUSH was submitted that ended well."""
     has_failed_drive: bool = False
     open: list[Write] = field(default_factory=list)
     absent: set[tuple[int, int]] = field(default_factory=set)
@@ -171,22 +173,24 @@ class Blocks:
 
     # -- flushes -------------------------------------------------------------------------------------------------
 
-    def flush_submitted(self) -> tuple[int, int]:
-        """Give what it covers, and what was told before it."""
-        return len(self.writes), self.tellings
+    def flush_submitted(self) -> tuple[int, int, int]:
+        """Give what it covers, what was told before it, and how often the power had gone."""
+        return len(self.writes), self.tellings, self.losses
 
-    def flush_told_loss(self, submitted: tuple[int, int]) -> None:
+    def flush_told_loss(self, submitted: tuple[int, int, int]) -> None:
         """A FLUSH has failed, with the words that the NSU lost power."""
         rest = [write for write in self.unsettled if write.losses == self.losses]
         is_owed = len(rest) < len(self.unsettled) or submitted[1] != self.tellings or self.has_failed_drive
-        if not is_owed:
+        # A FLUSH may have been done, and its answer lost with the power: until one is known to be good, an alarm is
+        # not always true, but nobody can know better.
+        if not is_owed and self.losses == self.losses_at_good:
             raise BrokenWordError("a FLUSH told of a loss, and nothing can have been lost that was not told before")
         self.tellings += 1
         self.told += [(self.tellings, write) for write in self.unsettled if write.losses != self.losses]
         self.unsettled = rest
 
-    def flush_done(self, submitted: tuple[int, int]) -> None:
-        newest, tellings = submitted
+    def flush_done(self, submitted: tuple[int, int, int]) -> None:
+        newest, tellings, self.losses_at_good = submitted
         for write in self.writes:
             if write.version <= newest and not write.is_done:
                 raise BrokenWordError(f"a FLUSH ended before write {write.version}, which is older")
