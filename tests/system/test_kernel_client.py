@@ -134,7 +134,7 @@ settle() {
         sleep 0.1
     done
 }
-mdadm --create /dev/md0 --run --level=1 --raid-devices=2 --bitmap=internal --size=8M /dev/nsu/unit_1 /dev/nsu/unit_2
+mdadm --create /dev/md0 --run --level=1 --raid-devices=2 --bitmap=internal --size=5M /dev/nsu/unit_1 /dev/nsu/unit_2
 mkfs.ext4 -qF /dev/md0 && mount /dev/md0 /mnt && cp -r /modules /mnt/one; settle
 echo MIRROR of $(ls /sys/block/md0/slaves)
 mdadm /dev/md0 --fail /dev/nsu/unit_2

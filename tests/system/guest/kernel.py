@@ -32,7 +32,11 @@ class Kernel:
         What the kernel has built in is left out.
         """
         files = {_name(path.name): path for path in self.folder.glob("lib/modules/*/kernel/**/*.ko*")}
-        built_in = {_name(line) for path in self.folder.glob("lib/modules/*/modules.builtin") for line in path.open()}
+        built_in = {
+            _name(line)
+            for path in self.folder.glob("lib/modules/*/modules.builtin")
+            for line in path.read_text().splitlines()
+        }
         found: dict[Path, None] = {}
 
         def add(name: str) -> None:
