@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from hostside.disk import DRAIN_MOST_S
 from hostside.disks import DiskState
+from hostside.frontends.device_users import users_of
 from hostside.frontends.sweep import sweep
 from hostside.link import ServerLink
 from hostside.settings import DiskSettings
@@ -90,13 +91,28 @@ class Detaching:
         self.sweeper: Child | None = None
         self.swept_from_s = 0.0
         if disk.child is None:
-            disk.wanted = False
-            self.sweep()
+            self.leave_without_process()
         else:
             ControlAsk(
                 self.loop, host.disk_control(disk.settings.name), "leave", self.heard,
                 timeout_s=ASK_MOST_S, force=forced,
             )  # fmt: skip
+
+    def leave_without_process(self) -> None:
+        """A device may outlive the process that made it, and be in use."""
+        users = [] if self.forced else users_of_device(self.disk.settings)
+        if users:
+            self.answer.done({"error": f"{self.disk.settings.name} stays: {'; '.join(users)}"})
+            return
+        self.disk.wanted = False
+        self.end()
+
+    def end(self) -> None:
+        """Its process has ended; what it may have left is taken from its users by force only."""
+        if self.forced:
+            self.sweep()
+        else:
+            self.tell()
 
     @property
     def waited_s(self) -> float:
@@ -124,7 +140,7 @@ class Detaching:
         """Wait until its process has ended and is buried."""
         self.disk.wanted = False
         if self.disk.child is None:
-            self.sweep()
+            self.end()
             return
         if self.forced and self.waited_s >= KILL_AFTER_S:
             self.kill("it did not leave in time")
@@ -167,6 +183,9 @@ class Detaching:
             self.host.sweepers.append(sweeper)  # to be reaped when the kernel lets it go
         elif sweeper is not None:
             sweeper.close()
+        self.tell()
+
+    def tell(self) -> None:
         self.answer.done({"users": self.users, "killed": self.was_killed, "seconds": round(self.waited_s, 3)})
 
 
@@ -216,6 +235,15 @@ class Attachments:
                     return Detaching(self.host, link, disk, forced=forced).answer
         known = ", ".join(sorted(disk.settings.name for link in self.host.links for disk in link.disks)) or "none"
         raise ControlError(f"there is no disk {name} here; there are: {known}")
+
+
+def users_of_device(disk: DiskSettings) -> list[str]:
+    """Name the users of the device that the link at AT leads to, if there is one; the device is not touched."""
+    try:
+        device = disk.at.readlink()
+    except OSError:
+        return []
+    return users_of(device.name) if device.parent == Path("/dev") else []
 
 
 def settings_from(told: dict[str, Any]) -> DiskSettings:

@@ -10,7 +10,8 @@ Rules
   * A socket that the kernel has given up (a request took longer than `timeout_s`) is replaced after a rest; so are all
     but one when a device is taken over. What the kernel sends again then waits in the driver behind the first copy of
     itself, as overlapping requests do; a first copy that we had not read is dropped with its socket (nbd_client.py).
-  * A device that somebody has detached by other means (nbd-client -d) is not attached again; `trouble` says so.
+  * A device that somebody has detached by other means (nbd-client -d) is lost, and not attached again; `trouble` says
+    so. While it is in use the kernel keeps its name, and takes no sockets.
   * At the end, a device that nobody uses is detached. One that is in use stays, so that a restart of nsu is a pause and
     not the loss of a mounted disk: it is let go at its first quiet moment, and requests wait for the successor for
     `dead_timeout_s`. `forced` takes it away whatever happens above it, and marks it: it is never taken over again.
@@ -21,6 +22,7 @@ Rules
 """
 
 import contextlib
+import errno
 import random
 import socket
 import sys
@@ -154,6 +156,7 @@ class NbdKernelFrontend(NbdClients):
         self._kernel = kernel or NbdDevices()
         self._orders = orders or Orders(loop)
         self._users = users
+        self._is_lost = False
         self._ending = False
         self._forced = False
         self._detaching = False
@@ -193,7 +196,7 @@ class NbdKernelFrontend(NbdClients):
     @property
     def _is_ours(self) -> bool:
         """It is attached, and not by somebody else since."""
-        return self._kernel.identifier(self.index) == self._identifier
+        return not self._is_lost and self._kernel.identifier(self.index) == self._identifier
 
     @property
     def _held(self) -> int:
@@ -217,14 +220,24 @@ class NbdKernelFrontend(NbdClients):
         """Take over our predecessor's device, or attach a free one; its number."""
         attached = self._kernel.attached(self._identifier)
         marked = self._link.marked(attached)
-        left = [index for index in attached if index not in marked]
-        if not left:
-            self._link.remove()  # from before a boot, it may lead to another disk by now
-            return self._attach_anew()
-        with self._socket_pairs(1) as theirs:
-            self._kernel.reconfigure(left[0], self._attachment(), theirs)
+        for index in (index for index in attached if index not in marked):
+            if self._take_over(index):
+                return index
+        self._link.remove()  # from before a boot, it may lead to another disk by now
+        return self._attach_anew()
+
+    def _take_over(self, index: int) -> bool:
+        """Give our predecessor's device a socket; False: it was detached, and the kernel takes none."""
+        try:
+            with self._socket_pairs(1) as theirs:
+                self._kernel.reconfigure(index, self._attachment(), theirs)
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            self._link.mark(index)
+            return False
         self._restore_soon()
-        return left[0]
+        return True
 
     def _attach_anew(self) -> int:
         """Attach a free device; again, if the kernel does not read all its sockets (see nbd_device.py)."""
@@ -270,7 +283,7 @@ class NbdKernelFrontend(NbdClients):
         self._restore_soon()
 
     def _restore_soon(self) -> None:
-        if self._held >= self._wanted or self._ending or self._restore_timer is not None:
+        if self._held >= self._wanted or self._ending or self._is_lost or self._restore_timer is not None:
             return
         if self._loop.now() - self._restored_s > RESTORE_REST_S[1]:
             self._rests.reset()
@@ -282,7 +295,7 @@ class NbdKernelFrontend(NbdClients):
         if self._ending or self._held >= self._wanted:
             return
         if not self._is_ours:
-            self._tell(f"{self.device} was detached by somebody else; to have it back, detach and attach the disk here")
+            self._lose()
             return
         self._restored_s = self._loop.now()
         index, attachment = self.index, self._attachment()
@@ -312,8 +325,19 @@ class NbdKernelFrontend(NbdClients):
         """Take note of what became of an order."""
         if error is None:
             self.trouble = ""
-        elif not self._ending:
+        elif self._ending:
+            return
+        elif error.errno == errno.EINVAL:
+            self._lose()
+        else:
             self._tell(error.strerror or str(error))
+
+    def _lose(self) -> None:
+        """Somebody else has detached the device: it is not ours any more, and its number may be another's soon."""
+        self._is_lost = True
+        self._link.mark(self.index)
+        self._link.remove(self.index)
+        self._tell(f"{self.device} was detached by somebody else; to have it back, detach and attach the disk here")
 
     def _tell(self, trouble: str) -> None:
         if trouble != self.trouble:
@@ -326,7 +350,7 @@ class NbdKernelFrontend(NbdClients):
 
     def _look(self) -> None:
         """At the end of each turn: has the disk another size, is it quiet?"""
-        if self._unit_bytes not in (0, self._told_bytes) and not self._ending:
+        if self._unit_bytes not in (0, self._told_bytes) and not self._ending and not self._is_lost:
             self._resize()
         if self._awaiting_quiet and self._is_quiet():
             self._awaiting_quiet = False
@@ -368,7 +392,7 @@ class NbdKernelFrontend(NbdClients):
             self._link.mark(self.index)
         self._link.remove(self.index)
         if not self._is_ours:
-            self._loop.call_later(0, self._leave)
+            self._loop.call_later(0, lambda: self._detached(None))
             return
         index = self.index
         self._detaching = True

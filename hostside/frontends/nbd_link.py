@@ -1,9 +1,9 @@
 """The link to an NBD device, where users look for it, and the marks of devices that were taken from under their users.
 
-A device that was detached by force stays with whoever has it mounted or open, under its name, until they let go. Given
-sockets again it would go on as if nothing had been, with what they had not written yet; by then the disk may have been
-used elsewhere. So a mark, a hidden link beside the link, says that it is not to be taken over. The kernel has no place
-for such a word.
+A device that was detached by force stays with whoever has it mounted or open, under its name, until they let go.
+Linux 5.15 takes sockets for it again (6.1 refuses): it would go on as if nothing had been, with what its users had
+not yet written, and by then the disk may have been used elsewhere. So a mark, a hidden link beside the link, says
+that it is not to be taken over. The kernel has no place for such a word.
 """
 
 import contextlib

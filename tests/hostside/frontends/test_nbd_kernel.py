@@ -43,6 +43,9 @@ class StandIn:
         self.connects = 0
         self.gifts = 0
         self.deaf_attempts = 0
+        self.refusal: OSError | None = None
+        self.is_shut = False
+        """Detached by somebody, and kept for those who have it mounted."""
 
     def attached(self, identifier: str) -> list[int]:
         is_attached = self.attachment is not None and self.attachment.identifier == identifier
@@ -56,6 +59,8 @@ class StandIn:
         return self.shown_bytes
 
     def connect(self, attachment: Attachment, sockets: Sequence[int]) -> int:
+        if self.refusal is not None:
+            raise self.refusal
         self.attachment = attachment
         self.shown_bytes = attachment.size_bytes
         self.connects += 1
@@ -64,6 +69,8 @@ class StandIn:
         return self.index
 
     def reconfigure(self, index: int, attachment: Attachment, sockets: Sequence[int] = ()) -> None:
+        if self.is_shut or index in self.still_used:
+            raise OSError(errno.EINVAL, "not configured, cannot reconfigure")
         assert index == self.index
         self.attachment = attachment
         self.gifts += len(sockets)
@@ -288,6 +295,17 @@ def test_growth_while_nobody_served_is_told_by_the_successor_once_it_serves(rig:
     successor.close()
 
 
+def test_a_link_from_before_a_boot_is_gone_before_it_can_lead_to_another_disk(rig: Rig) -> None:
+    rig.frontend.close()
+    rig.kernel.disconnect(5)
+    rig.at.unlink()
+    rig.at.symlink_to("/dev/nbd3")
+    rig.kernel.refusal = OSError(errno.EINVAL, "no")
+    with pytest.raises(OSError, match="no"):
+        rig.open(rig.driver)
+    assert not os.path.lexists(rig.at)
+
+
 def test_a_device_whose_sockets_are_not_all_read_is_attached_again(rig: Rig) -> None:
     rig.frontend.close()
     rig.kernel.disconnect(5)
@@ -298,15 +316,39 @@ def test_a_device_whose_sockets_are_not_all_read_is_attached_again(rig: Rig) -> 
     again.close()
 
 
-def test_a_device_detached_by_somebody_else_stays_detached(rig: Rig, capfd: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("in_use", [False, True])
+def test_a_device_detached_by_somebody_else_stays_detached(
+    rig: Rig, in_use: bool, capfd: pytest.CaptureFixture[str]
+) -> None:
     rig.users = ["mounted at /srv, by whoever has it now"]
+    told = rig.kernel.attachment
     rig.kernel.disconnect(5)
+    if in_use:
+        rig.kernel.attachment, rig.kernel.is_shut = told, True
     rig.run_until(lambda: bool(rig.frontend.notices()))
     assert "detached by somebody else" in capfd.readouterr().err
     assert rig.kernel.connects == 1
     assert rig.frontend.users() == []
-    rig.drain()
     assert not os.path.lexists(rig.at)
+    rig.kernel.attachment = None
+    rig.drain()
+    assert os.listdir(rig.at.parent) == []
+
+
+def test_a_device_that_takes_no_sockets_any_more_is_not_taken_over(rig: Rig) -> None:
+    rig.frontend.close()
+    rig.kernel.let_go()
+    rig.kernel.still_used = [4]
+    again = rig.open(rig.driver)
+    assert again.index == 5
+    assert rig.kernel.connects == 1
+    again.close()
+    rig.kernel.let_go()
+    rig.kernel.attachment = None
+    again = rig.open(rig.driver)
+    assert again.index == 5
+    assert rig.kernel.connects == 2
+    again.close()
 
 
 def test_growth_is_told(rig: Rig) -> None:
