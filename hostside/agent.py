@@ -22,7 +22,7 @@ import os
 import select
 import socket
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -124,7 +124,8 @@ class Agent:
         self.answer: Answer | None = None
         self.filling: memoryview | None = None
         """The rest of the slot that `answer`'s data is going to."""
-        self.reports = [bytearray() for _ in wiring.disks]
+        self.reports: defaultdict[int, bytearray] = defaultdict(bytearray)
+        """Place of a disk -> what it is to be told when this turn ends."""
         self.poll = select.epoll()
         self.polled = 0
         self.heart = wiring.hearts.row(order.path).cells
@@ -391,11 +392,10 @@ class Agent:
             notes.stamp_named(tag, stage, elapsed_ns)
 
     def post_reports(self) -> None:
-        for index, packets in enumerate(self.reports):
-            if packets:
-                assert len(packets) % PACKET_BYTES == 0
-                self.wiring.disks[index].reports.put_many(packets)
-                self.reports[index] = bytearray()
+        for place, packets in self.reports.items():
+            assert len(packets) % PACKET_BYTES == 0
+            self.wiring.disks[place].reports.put_many(packets)
+        self.reports.clear()
 
     # -- silence -------------------------------------------------------------------------------------------------
 

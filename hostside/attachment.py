@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from hostside.disk import DRAIN_MOST_S
 from hostside.disks import DiskState
 from hostside.frontends.device_users import users_of
+from hostside.frontends.open import Showing
 from hostside.frontends.sweep import sweep
 from hostside.link import ServerLink
 from hostside.settings import DiskSettings
@@ -158,10 +159,11 @@ class Detaching:
 
     def sweep(self) -> None:
         """Clear away what a killed process left: this time's, or one of before."""
-        settings, server = self.disk.settings, self.link.entry.name
+        settings = self.disk.settings
+        showing = Showing(settings, self.link.entry.name, self.host.settings.state_dir)
 
         def main(_: Life) -> int:
-            sweep(settings, server)
+            sweep(showing)
             return Exit.OK
 
         try:

@@ -67,7 +67,8 @@ class DiskProcess:
         """Commands by path. A queue is far larger than a path's window, so hardly ever is anything left here."""
         self.loop.watch(self.wires.reports, on_readable=self.take_reports)
         self.loop.after_each(self.send_commands)
-        self.frontend = open_frontend(self.loop, self.driver, Showing(settings, entry.name, entry.fail_after_s))
+        showing = Showing(settings, entry.name, control_at.parent, entry.fail_after_s)
+        self.frontend = open_frontend(self.loop, self.driver, showing)
         self.tracer = Tracer(self.driver)
         verbs: dict[str, Verb] = {"status": self.status, "trace": self.tracer.trace, "leave": self.leave}
         self.control = ControlServer(self.loop, control_at, verbs)

@@ -20,7 +20,9 @@ class Showing:
 
     disk: DiskSettings
     server: str
-    """The SERVER block's name: what a device is known by has to be unlike for two servers."""
+    """The SERVER block's name."""
+    state_dir: Path
+    """STATE: what a device is known by has to be unlike for two nsu, and for two servers of one."""
     fail_after_s: float | None = None
     """ON_NO_PATH of the server."""
 
@@ -51,13 +53,14 @@ def file_of_loop(at: Path, name: str) -> Path:
 
 def _nbd(loop: Loop, driver: Driver, showing: Showing) -> Frontend:
     disk = showing.disk
-    identifier = identifier_of(disk.name, showing.server, disk.at)
+    identifier = identifier_of(showing)
     return NbdKernelFrontend(loop, driver, disk.at, disk.name, identifier=identifier, fail_after_s=showing.fail_after_s)
 
 
-def identifier_of(name: str, server: str, at: Path) -> str:
+def identifier_of(showing: Showing) -> str:
     """Give the name by which the kernel knows a device to be this disk's, for as long as it is attached."""
-    return f"nsu: {name} of {server} at {at}"
+    disk = showing.disk
+    return f"nsu: {disk.name} of {showing.server} at {disk.at}, {showing.state_dir}"
 
 
 FRONTENDS: dict[str, Opener] = {"socket": _socket, "nbd": _nbd, "fuse": _fuse, "loop": _loop}

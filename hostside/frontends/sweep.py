@@ -11,22 +11,19 @@ from hostside.frontends import loop_device
 from hostside.frontends.fuse_mount import clear_dead
 from hostside.frontends.listener import remove_stale
 from hostside.frontends.nbd_kernel import detach_dead
-from hostside.frontends.open import file_of_loop, identifier_of
-from hostside.settings import DiskSettings
+from hostside.frontends.open import Showing, file_of_loop, identifier_of
 
 
-def _socket(disk: DiskSettings, server: str) -> None:
-    del server
-    remove_stale(disk.at)
+def _socket(showing: Showing) -> None:
+    remove_stale(showing.disk.at)
 
 
-def _fuse(disk: DiskSettings, server: str) -> None:
-    del server
-    clear_dead(disk.at.absolute().parent)
+def _fuse(showing: Showing) -> None:
+    clear_dead(showing.disk.at.absolute().parent)
 
 
-def _loop(disk: DiskSettings, server: str) -> None:
-    del server
+def _loop(showing: Showing) -> None:
+    disk = showing.disk
     file = file_of_loop(disk.at, disk.name)
     devices = list(loop_device.left_behind(file, disk.at))
     for device in devices:
@@ -38,11 +35,11 @@ def _loop(disk: DiskSettings, server: str) -> None:
         disk.at.unlink()
 
 
-def _nbd(disk: DiskSettings, server: str) -> None:
-    detach_dead(identifier_of(disk.name, server, disk.at), disk.at)
+def _nbd(showing: Showing) -> None:
+    detach_dead(identifier_of(showing), showing.disk.at)
 
 
-SWEEPS: dict[str, Callable[[DiskSettings, str], None]] = {
+SWEEPS: dict[str, Callable[[Showing], None]] = {
     "socket": _socket,
     "fuse": _fuse,
     "loop": _loop,
@@ -50,7 +47,7 @@ SWEEPS: dict[str, Callable[[DiskSettings, str], None]] = {
 }
 
 
-def sweep(disk: DiskSettings, server: str) -> None:
-    """Clear away what is left of `disk` of `server`; what cannot be cleared away stays."""
+def sweep(showing: Showing) -> None:
+    """Clear away what is left of the disk; what cannot be cleared away stays."""
     with contextlib.suppress(OSError):
-        SWEEPS[disk.show](disk, server)
+        SWEEPS[showing.disk.show](showing)

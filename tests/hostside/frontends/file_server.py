@@ -106,7 +106,7 @@ def file_server(
         loop = Loop()
         driver = memory_driver(loop, unit_of(size, flags=flags, name=NAME), slots=slots)
         driver.faults = faults or Faults()
-        frontend = open_frontend(loop, driver, Showing(DiskSettings(NAME, 0, show, at, mode, owner), "box1"))
+        frontend = open_frontend(loop, driver, Showing(DiskSettings(NAME, 0, show, at, mode, owner), "box1", at.parent))
 
         def tell() -> None:
             counts.set("free", driver.pool.free_count)
