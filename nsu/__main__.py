@@ -1,5 +1,15 @@
-"""`python -m nsu`: the same as the command `nsu`."""
+"""The command `nsu`, and `python -m nsu`: settle which twin of the hot modules runs, then the command line."""
 
-from nsu.cli import main
+from nsu.compiled import use_compiled
 
-main()
+
+def main() -> None:
+    """Run the command line."""
+    use_compiled()
+    from nsu.cli import main as command_line  # not before: it imports hot modules
+
+    command_line()
+
+
+if __name__ == "__main__":
+    main()

@@ -18,6 +18,7 @@ from ipc.say import voice
 from nsu import __version__
 from nsu.arrays import array_lines, arrays_of, begin_scrub, create, replace, replaced_words
 from nsu.attach import NotAttachedError, attach, attached_words, detach, detached_words, wanted_disk
+from nsu.compiled import in_use
 from nsu.conf.errors import ConfErrors
 from nsu.conf.here import Here, look_here
 from nsu.conf.host_role import DEFAULT_AT
@@ -62,7 +63,7 @@ class ConfCommand(click.Command):
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="nsu")
+@click.version_option(__version__, prog_name="nsu", message=f"%(prog)s, version %(version)s, {in_use()}")
 def main() -> None:
     """NSU: network block storage over many TCP sockets."""
 

@@ -4,8 +4,10 @@
 - `--no-skips`: a test or file that skips has failed. For machines on which nothing may be missing.
 - `--seconds-max N`: a run that took longer has failed, however green it was.
 - `--seeds N`: so many lives in the simulation, instead of the number that fits a short run.
+- `--compiled`: the hot modules run as machine code (`make fast`), also in the test's own process.
 """
 
+import sys
 import time
 from collections import defaultdict
 from collections.abc import Generator
@@ -13,6 +15,7 @@ from collections.abc import Generator
 import pytest
 
 import ipc.say
+from nsu.compiled import use_compiled
 
 _seconds_of_file: defaultdict[str, float] = defaultdict(float)
 _run_started_s = time.monotonic()
@@ -29,6 +32,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--no-skips", action="store_true", help="a skipped test is a failed test")
     group.addoption("--seconds-max", type=float, default=None, help="a longer run is a failed run")
     group.addoption("--seeds", type=int, default=None, help="lives that the simulation is given")
+    group.addoption("--compiled", action="store_true", help="run machine code of the hot modules in this process")
+    # Now, not when options are parsed: by then the conftest.py of a folder has imported hot modules.
+    if "--compiled" in sys.argv and not use_compiled():
+        raise pytest.UsageError("there is no machine code of these sources: make fast")
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
