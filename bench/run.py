@@ -23,7 +23,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench.door import Load, cpu_seconds, run_at_our_door
+from bench.first_door import Load, cpu_seconds, run_at_our_door
 from hostside.settings import DiskSettings, ServerEntry
 from tests.harness import World, spawn_world
 
