@@ -3,8 +3,8 @@
     with relaying({("127.0.0.1", 10001): ("127.0.0.1", 10809)}, Link(delay_s=0.01, bytes_per_s=1.25e9)): ...
 
 Who connects to the first address is connected to the second, over the link that `link.py` describes; all connections
-share it. It is for kernels without netem, and needs no privileges. Addresses are of IPv4. The bytes are right and in order; the end of one
-direction is carried over by itself; a reset ends both at once.
+share it. It is for kernels without netem, and needs no privileges. Addresses are of IPv4. The bytes are right and in
+order; the end of one direction is carried over by itself; a reset ends both at once.
 
 It is a process of its own with one thread: epoll, edge-triggered, so that a socket is registered once, and bytes are
 copied twice, into a stream's ring and out of it (splice was tried, and saves a seventh of the processor time: not
