@@ -1,4 +1,4 @@
-"""A link between two machines, as `relay.py` plays it: how long and wide its wires are, and how far a TCP may run ahead.
+"""A link between two machines, as `relay.py` plays it: how long and wide it is, and how far a TCP may run ahead.
 
 What is modelled
   * Delay: what enters a wire leaves it `delay_s` later, whole and in order. The round trip is twice that.
@@ -157,7 +157,7 @@ class Stream:
                 self.wire.acknowledgements.append((now_s + self.wire.link.delay_s, self, count))
             if self.end_landed and not (self.end_sent or self.is_broken):
                 self.end_sent = self.wire.some_ended = True
-                pass
+                self.target.shutdown(socket.SHUT_WR)
         except BlockingIOError:
             pass  # epoll tells when there is room again
         except OSError:
