@@ -16,13 +16,12 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from bench.door import Door
+from bench.door import Door, run_doors
 from bench.figures import Figure
 from bench.fio import run_fio
 from bench.iscsi import run_iscsi
 from bench.load import Load
 from bench.peers import Peer, Serving, serving
-from bench.processes import cpu_s
 from bench.sides import HostSide, ServerSide, host_side, server_side
 
 PEER, OWN, NBD = "peer", "own door", "NBD socket"
@@ -97,10 +96,7 @@ def nbd_subject(server: ServerSide, host: HostSide, count: int, crc: bool) -> Su
 
 def own_subject(server: ServerSide, door: Door, count: int, crc: bool) -> Subject:
     def run(load: Load, seconds: float) -> Figure:
-        pids = [*server.pids(), *door.pids()]
-        before_s = cpu_s(pids)
-        (found,) = door.run(load, seconds)
-        used_s = cpu_s(pids) - before_s
+        (found,), used_s = run_doors([door], load, seconds, servers=server.pids())
         return Figure(found.per_second, used_s / found.done * 1e6, found.latency_us)
 
     return Subject(f"{OWN} {CRC}" if crc else OWN, count, run, splits_depth=False)

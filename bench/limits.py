@@ -1,4 +1,4 @@
-"""What the machine can do without anybody's protocol: the file itself, and loopback TCP, its round trip and its width."""
+"""What the machine can do without anybody's protocol: the file itself, and loopback TCP's delay and width."""
 
 import json
 import subprocess

@@ -48,3 +48,15 @@ def sizes(op: str, rows: Mapping[str, Sequence[tuple[float, float]]]) -> None:
         log_x=True,
         log_y=True,
     )
+
+
+def growth(rows: Mapping[str, Sequence[tuple[float, float]]]) -> None:
+    """Draw thousand/s over the number of paths, disks, hosts, and requests under way."""
+    line_plot(
+        PICTURES / "growth.svg",
+        title="Reads of 4 KiB at our own door, as one thing grows",
+        x_label="paths, disks, hosts; requests under way",
+        y_label="thousand/s",
+        series=rows,
+        log_x=True,
+    )
