@@ -346,7 +346,7 @@ class Redundant(Array):
             "operations": row.get("operations"),
             "mean_us": row.get("busy_us") // max(1, row.get("operations")),
             "slowest_us": row.get("slowest_us"),
-            "why_out": self.board.why(place) if state == State.OUT else "",
+            "why_out": self.board.why(place) if state != State.IN else "",
         }
 
     def describe(self) -> dict[str, Any]:

@@ -194,6 +194,7 @@ class Members:
         assert self.members[place].state == State.OUT
         self.members[place] = Member(spare.drive, spare.uuid, State.REBUILDING)
         self.board.forget_times(place)
+        self.board.say_why(place, "")
         self.say(f"array {self.superblock.name}: place {place} is rebuilt on {self.pool[spare.drive].name}")
         self._publish(place)
         self.save()
