@@ -87,6 +87,8 @@ def drive_line(drive: dict[str, Any]) -> str:
         words += f", {drive['repaired_blocks']} blocks repaired"
     if drive.get("operations"):
         words += f", {drive['mean_us'] / 1000:.1f} ms an operation, {drive['slowest_us'] / 1000:.0f} ms the slowest"
+    if drive.get("slow_s"):
+        words += f", slow for {drive['slow_s']} s now"
     return f"{words}: {drive['why_out']}" if drive.get("why_out") else words
 
 

@@ -12,7 +12,22 @@ import mmap
 from ipc.counters import CounterTable
 from serverside.redundancy.superblock import State
 
-PLACE_CELLS = ("readable", "drive", "state", "rows_done", "repaired", "operations", "busy_us", "slowest_us")
+COUNTERS = (
+    "repaired",
+    "operations",
+    "busy_us",
+    "slowest_us",
+    "reads",
+    "read_us",
+    "stables",
+    "stable_us",
+    "slow_s",
+)
+"""Of the drive that has a place, since it has it. `stables` are durable writes and syncs (`slowness.py`)."""
+PLACE_CELLS = ("readable", "drive", "state", "rows_done", *COUNTERS)
+OPERATIONS, BUSY_US, SLOWEST_US, READS, READ_US, STABLES, STABLE_US = range(
+    PLACE_CELLS.index("operations"), PLACE_CELLS.index("slow_s")
+)
 ARRAY_CELLS = ("epoch", "stopped", "repaired", "reconstructed", "mismatches", "replayed", "scrub_row", "scrubs")
 WHY_BYTES = 256
 
@@ -49,17 +64,23 @@ class Board:
         row.set("state", state)
         row.set("rows_done", rows_done)
 
-    def note_time(self, place: int, spent_us: int) -> None:
+    def note_time(self, place: int, spent_us: int, *, read: bool = False, stable: bool = False) -> None:
         """Owner only: an operation of this place's drive took so long."""
-        row = self.rows[place]
-        row.add("operations")
-        row.add("busy_us", spent_us)
-        if spent_us > row.get("slowest_us"):
-            row.set("slowest_us", spent_us)
+        cells = self._readable[place]
+        cells[OPERATIONS] += 1
+        cells[BUSY_US] += spent_us
+        if spent_us > cells[SLOWEST_US]:
+            cells[SLOWEST_US] = spent_us
+        if read:
+            cells[READS] += 1
+            cells[READ_US] += spent_us
+        elif stable:
+            cells[STABLES] += 1
+            cells[STABLE_US] += spent_us
 
     def forget_times(self, place: int) -> None:
         """Owner only: another drive has this place."""
-        for name in ("repaired", "operations", "busy_us", "slowest_us"):
+        for name in COUNTERS:
             self.rows[place].set(name, 0)
 
     def drive(self, place: int) -> int | None:
