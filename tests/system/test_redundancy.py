@@ -213,7 +213,7 @@ def test_one_loss_more_is_errors_and_never_wrong_data(level: str, drives: int, t
                 except OSError:
                     refused += 1
             assert refused > 0
-            with pytest.raises(OSError, match="could not be read|has stopped") as caught:
+            with pytest.raises(OSError, match=r"could not be read|has stopped") as caught:
                 disk.pwrite(content, 0)
             assert caught.value.errno == EIO
             print(f"{level}: {right} blocks read, all right; {refused} refused")
