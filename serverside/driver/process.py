@@ -53,15 +53,18 @@ def _serve(life: Life, driver: ServerDriver, channel: DriverChannel, packets: by
     commands = [Command.unpack(packets[at : at + COMMAND_BYTES]) for at in range(0, len(packets), COMMAND_BYTES)]
     for run in runs_of(commands):
         answers = driver.execute_run([(command, _buffer_of(channel, command)) for command in run])
+        by_seat: dict[int, list[Answer]] = {}
         for command, (status, sentence) in zip(run, answers, strict=True):
-            channel.answer(command.seat, Answer(command.sequence, status, sentence))
+            by_seat.setdefault(command.seat, []).append(Answer(command.sequence, status, sentence))
+        for seat, its in by_seat.items():
+            channel.answer(seat, *its)
         life.beat()
 
 
 def _buffer_of(channel: DriverChannel, command: Command) -> memoryview:
     if command.op not in (Op.READ, Op.WRITE):
         return _NO_PAYLOAD
-    return channel.buffer(command.seat, command.blocks * BLOCK_BYTES)
+    return channel.buffer(command.seat, command.blocks * BLOCK_BYTES, command.payload_at_bytes)
 
 
 def _settle(driver: ServerDriver) -> int:
