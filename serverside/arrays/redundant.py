@@ -39,8 +39,7 @@ from serverside.settings import ArraySettings
 
 GUARDS: dict[str, Callable[[Members], Guard]] = {"raid5": Journal, "raid10": Regions}
 RESTS_TO_SETTLE = 5
-RESTS_TO_TRY_AGAIN = 60
-"""So many quiet seconds, until all is settled, and until a rebuild that was held up is tried again."""
+"""So many quiet seconds, until all is settled."""
 
 
 class Redundant(Array):
@@ -106,6 +105,7 @@ class Redundant(Array):
             raise OwnerNeeded
 
     def _read_directly(self, view: memoryview, offset_bytes: int) -> bool:
+        self.board.mark_read()
         # The epoch before and after: what was read from a place that was put out meanwhile counts for nothing.
         epoch = self.board.epoch
         at = 0
@@ -204,13 +204,15 @@ class Redundant(Array):
         except DriveError:
             return False  # it has stopped, and has said so
 
+    def was_read(self) -> bool:
+        """Take the mark that SRWs leave."""
+        return self.board.take_read_mark()
+
     def rest(self) -> None:
         """Settle after some quiet seconds, so that the next start has nothing to mend."""
         self._rests += 1
         if self._machine is None or self._mending is None or self._machine.members.stopped:
             return
-        if self._rests % RESTS_TO_TRY_AGAIN == 0:
-            self._mending.try_again()
         if self._rests % RESTS_TO_SETTLE == 0:
             try:
                 self._machine.settle()

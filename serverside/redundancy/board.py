@@ -42,11 +42,21 @@ class Board:
         self._readable = [row.cells for row in self.rows]
         self._epoch = self.totals.cells
         self._whys = mmap.mmap(-1, places * WHY_BYTES)
+        self._read_mark = CounterTable(1, ("read",)).row(0).cells
 
     @property
     def epoch(self) -> int:
         """Moves at each change of what may be read."""
         return self._epoch[0]
+
+    def mark_read(self) -> None:
+        """Anybody: there are users. All write the same word, so it needs no lock; a mark that is lost is left again."""
+        self._read_mark[0] = 1
+
+    def take_read_mark(self) -> bool:
+        """Owner only: whether anybody has left one since."""
+        marked, self._read_mark[0] = self._read_mark[0] != 0, 0
+        return marked
 
     def readable(self, place: int) -> int | None:
         """Give the index of the drive from which any byte of this place may be read now; None: ask the owner."""

@@ -18,6 +18,7 @@ from serverside.redundancy.xor import is_zero, xor_of
 
 STEP_BYTES = 1 << 20
 SAVE_BYTES = 256 << 20
+TRY_AGAIN_NS = 60 * 10**9
 NO_RECORD = memoryview(bytes(512))
 
 
@@ -30,6 +31,8 @@ class Mending:
         self.layout = machine.layout
         self.held_up: str | None = None
         """Why the rebuild does not go on."""
+        self._try_again_ns = 0
+        self._said = ""
         self._step_rows = max(1, STEP_BYTES // self.layout.stripe_bytes)
         self._save_rows = max(1, SAVE_BYTES // self.layout.stripe_bytes)
         self._unsaved_rows = 0
@@ -41,6 +44,8 @@ class Mending:
     def tend(self) -> bool:
         """Do one step of what there is to do; False: nothing. Raise DriveError if the array stops."""
         self.members.check()
+        if self.held_up is not None and self.members.clock_ns() >= self._try_again_ns:
+            self.try_again()
         self._use_spare()
         place = self._rebuilding()
         if place is not None and self.held_up is None:
@@ -138,8 +143,10 @@ class Mending:
         self._hold_up(f"the rebuild of place {place} is {why}")
 
     def _hold_up(self, why: str) -> None:
-        self.held_up = why
-        self.members.say(f"array {self.members.superblock.name}: {why}")
+        self.held_up, self._try_again_ns = why, self.members.clock_ns() + TRY_AGAIN_NS
+        if why != self._said:
+            self.members.say(f"array {self.members.superblock.name}: {why}")
+        self._said = why
 
     # -- scrub ---------------------------------------------------------------------------------------------------
 
