@@ -21,6 +21,7 @@ from hostside.wiring import TAGS_MAX, Wiring
 from ipc.child import Child, Life, fork_child
 from ipc.loop import Loop
 from ipc.say import voice
+from ipc.together import Together, here
 from protocol.ops import Op
 
 
@@ -55,6 +56,8 @@ class Generator:
             tags_max=TAGS_MAX,
             clock=time.monotonic,
         )
+        self.load_row = wiring.loads.row(0)
+        self.together = Together(here)
         self.op = Op.READ if load.op == "read" else Op.WRITE
         self.places = use_bytes // load.size_bytes
         self.next_place = 0
@@ -102,6 +105,8 @@ class Generator:
     def send(self) -> None:
         for path, packets in self.driver.outgoing():
             self.commands[path].put_many(packets)
+        self.together.turn(self.driver.held)
+        self.load_row.set("together", self.together.at + 1)
 
 
 def run_at_our_door(entry: ServerEntry, load: Load, use_bytes: int) -> dict[str, float]:

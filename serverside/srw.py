@@ -36,6 +36,7 @@ from typing import Protocol
 from ipc.child import Life
 from ipc.counters import CounterRow
 from ipc.exits import Exit
+from ipc.together import Together
 from ipc.vectors import rest_after
 from protocol.crc import crc32c
 from protocol.data_base import Request, ServerData
@@ -124,8 +125,12 @@ class ServerReaderWriter:
         headers = memoryview(bytearray(HEADER_BYTES * ANSWERS_MAX))
         self.headers = [headers[i * HEADER_BYTES : (i + 1) * HEADER_BYTES] for i in range(ANSWERS_MAX)]
         self.answers = 0
+        """In `out`."""
+        self.answered = 0
+        """Ever sent."""
         self.out: list[memoryview] = []
         self.received_ns = 0
+        self.together = Together(self.where_the_peer_is)
         self.open = True
         self.rest_bytes: int | None = None
         """After SIGTERM: bytes that had arrived by then and are still to be received."""
@@ -139,14 +144,20 @@ class ServerReaderWriter:
         except OSError:
             self.open = False  # the peer did not wait for it
         while self.open and self.receive():
+            answered = self.answered
             try:
                 self.work()
             except RemoteProtocolError:
                 self.open = False  # a frame in doubt that deserves no answer: the stream can't be trusted any more
             self.collect()
             self.send_answers()
+            self.together.turn(self.answered - answered)
         self.close()
         return Exit.OK
+
+    def where_the_peer_is(self) -> int:
+        """Give the processor on which the peer's packets come in; on one machine, that of the agent."""
+        return self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_INCOMING_CPU)
 
     # -- bytes in ------------------------------------------------------------------------------------------------
 
@@ -459,6 +470,7 @@ class ServerReaderWriter:
                 break
             out = rest_after(out, sent)
         self.out = []
+        self.answered += self.answers
         self.answers = 0
         self.scratch_used = 0
 
