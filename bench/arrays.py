@@ -15,6 +15,7 @@ import random
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -149,9 +150,9 @@ def over_the_way(world: World, seconds: float) -> Row:
     return found
 
 
-def is_whole(world: World) -> bool:
+def is_degraded(world: World, _: object) -> bool:
     (array,) = arrays_of(world.machine.state)
-    return all(drive["state"] == "good" for drive in array["drives"] if "place" in drive)
+    return any(drive["state"] == "out" for drive in array["drives"])
 
 
 def rows_of_the_way(folder: Path, seconds: float) -> dict[str, Row]:
@@ -160,13 +161,12 @@ def rows_of_the_way(folder: Path, seconds: float) -> dict[str, Row]:
         place = Path(tempfile.mkdtemp(prefix="nsu-b-", dir=folder))
         units = {"bench": USE_BYTES // 512}
         with spawn_world(units=units, paths=PATHS, level=level, drives=DRIVES, folder=place) as world:
-            run_fio(
-                world.uri("bench"), Load("write", 1 << 20, 8, True, 2), []
-            )  # nothing measured is the making of blocks
+            fill = Load("write", 1 << 20, 8, True, 2)
+            run_fio(world.uri("bench"), fill, [])  # so that nothing measured is the making of blocks
             found[level] = over_the_way(world, seconds)
             if level in LAYOUTS:
                 replace(world.machine.state, "unit0", "1", None, force=False)
-                world.machine.wait_for(lambda _, world=world: not is_whole(world))
+                world.machine.wait_for(partial(is_degraded, world))
                 found[f"{level}, one out"] = over_the_way(world, seconds)
     return found
 
@@ -190,7 +190,7 @@ def main() -> None:
 
 
 def table_of(found: dict[str, Row], title: str) -> Table:
-    columns = list(max(found.values(), key=len))
+    columns = list(dict.fromkeys(name for row in found.values() for name in row))
     table = Table("level", *columns, title=f"{title}; in brackets: ÷ raid0")
     for level, row in found.items():
         cells = []

@@ -62,8 +62,9 @@ class Step(Enum):
 
 def says_something(loads: Mapping[int, Load]) -> bool:
     """Whether there is something to compare."""
-    least = [min(counts) for counts in zip(*((load.reads, load.stables) for load in loads.values()), strict=True)]
-    return max(least) >= OPERATIONS_MIN
+    reads = min(load.reads for load in loads.values())
+    stables = min(load.stables for load in loads.values())
+    return max(reads, stables) >= OPERATIONS_MIN
 
 
 def slow_in(loads: Mapping[int, Load], least_us: int) -> Slow | None:

@@ -68,6 +68,10 @@ class Scene:
         assert self.array.members.withheld is not None
 
     @property
+    def withheld(self) -> bool:
+        return self.array.members.withheld is not None
+
+    @property
     def states(self) -> list[State]:
         return [member.state for member in self.array.members.members]
 
@@ -89,7 +93,8 @@ def test_a_slow_drive_goes_on_trial_and_is_put_out_with_its_reason(ms: float, sp
     assert [place for place, state in enumerate(scene.states) if state == State.OUT] == [2]
     assert board.why(2).startswith(f"it is slow: {ms} ms for a read, the others 1.0 ms, for ")
     assert int(board.why(2).split()[-2]) >= 60
-    assert scene.array.members.withheld is None
+    scene.watch.look()
+    assert not scene.withheld
     scene.array.tend_all()
     assert scene.states == [State.IN] * 4 if spares else scene.states[2] == State.OUT
 
