@@ -1,4 +1,4 @@
-"""Proved with real processes and the rule's own times: a drive as good as dead is put out, with its reason, under users.
+"""Proved with real processes and the rule's own times: a drive as good as dead is put out, with its reason.
 
 The rule itself is proved in tests/serverside/redundancy/test_slowness.py; this takes two minutes, most of them waiting.
 """
