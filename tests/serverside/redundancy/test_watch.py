@@ -124,7 +124,7 @@ def test_all_slow_together_is_nobodys_fault() -> None:
 
 def test_nobody_is_judged_while_a_place_is_rebuilt(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mending, "STEP_BYTES", 1)
-    scene = Scene(1)
+    scene = Scene(2)
     scene.drives[1].ms = 250
     scene.until_withheld()
     scene.array.members.put_out(3, "test")
