@@ -117,13 +117,15 @@ class Members:
         return self.write_at(place, self._data_at + offset_bytes, view, durable)
 
     def write_at(self, place: int, drive_offset_bytes: int, view: memoryview, durable: bool) -> bool:
-        """As `write`, at an offset of the whole drive."""
+        """As `write`, at an offset of the whole drive. While the array is mended, ENOSPC puts nobody out: it raises."""
         if self.members[place].state == State.OUT:
             return False
         began_ns = self.clock_ns()
         try:
             self.drive(place).write_from(view, drive_offset_bytes, durable)
         except DriveError as error:
+            if error.errno == errno.ENOSPC and not self.is_open:
+                raise  # a crash took back the room that was made: the next start mends it, when there is some again
             self.put_out(place, str(error))
             return False
         self.board.note_time(place, (self.clock_ns() - began_ns) // 1000, stable=durable)

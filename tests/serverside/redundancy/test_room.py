@@ -7,6 +7,7 @@ import pytest
 
 from serverside.drives.base import DriveError
 from serverside.redundancy import machine, room
+from serverside.redundancy.guard import Change
 from serverside.redundancy.superblock import State
 from tests.serverside.redundancy.rig import BLOCK, STRIPE_BYTES, FaultyDrive, Rig, patterned, superblock
 
@@ -153,3 +154,26 @@ def test_a_group_that_can_not_be_mended_for_want_of_room_does_not_end_the_scrub(
     assert array.scrub() == 1
     assert any("a group that does not agree stays so" in said for said in array.said)
     assert array.members.lost() == frozenset()
+
+
+@pytest.mark.parametrize(("level", "places"), LEVELS)
+def test_what_can_not_be_mended_for_want_of_room_waits_for_the_next_start(level: str, places: int) -> None:
+    """After a power failure the file system may not know of the room that was made."""
+    array, below = thin(level, places, 10**4)
+    change = Change(0, 0, memoryview(patterned(BLOCK, 1)))
+    array.machine.guard.prepare([change])
+    if level == "raid10":
+        array.members.write(0, 0, change.data)
+    below.free_blocks = 0
+    block = array.members.superblock
+    again = Rig(block, array.pool)
+    again.members.is_open = False
+    with pytest.raises(DriveError, match="has no room to write"):
+        again.machine.recover()
+    assert again.members.superblock == block
+    assert again.members.lost() == frozenset()
+    below.free_blocks = 10**4
+    last = Rig(block, array.pool)
+    last.machine.recover()
+    assert last.members.lost() == frozenset()
+    assert last.read(0, BLOCK) == change.data
