@@ -18,7 +18,7 @@ demo:  ## both sides on this machine, to watch (DEMO_FLAGS=--once: ends)
 	.venv/bin/nsu demo $(DEMO_FLAGS)
 
 test:  ## all tests, with the time that each file took
-	@tools/setup_venv.sh
+	@tools/setup_venv.sh test bench
 	@tools/debian_packages.sh
 	.venv/bin/python -m pytest $(PYTEST_FLAGS)
 
@@ -35,7 +35,7 @@ check:  ## style, types, and who may import whom: seconds, no test runs
 	.venv/bin/python -m pytest -q tests/test_arrows.py
 
 bench:  ## our figures beside nbdkit's, on this machine, now
-	@tools/setup_venv.sh
+	@tools/setup_venv.sh test bench
 	@tools/debian_packages.sh fio nbdkit
 	.venv/bin/python -m bench.run $(BENCH_FLAGS)
 	.venv/bin/python -m bench.arrays

@@ -1,154 +1,159 @@
-"""Our own door: a load generator in the place of a front-end, right at the host driver, like a peer's client library.
+"""Our own door: a host whose disks are load generators (generator.py), right at the host driver.
 
-It is a disk process as any other, with the same driver, agents and server; only the NBD socket is left out.
+It logs in and keeps its paths as any host does: the same link, agents, driver and server. Only the NBD socket is left
+out, so this is what a program with our client library inside would be to us, as libnbd is to nbdkit.
+
+    with Door(entry) as door:
+        (figures,), cpu_s = run_doors([door], load, seconds=1.0, servers=server.pids())
+
+The host process and its disks are forked here: `pids()` are the client's processes, all of them.
 """
 
 import json
-import os
-import random
-import select
-import time
-from dataclasses import dataclass
-from pathlib import Path
+import socket
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from types import TracebackType
+from typing import Any, Self
 
+from bench.generator import Generator
+from bench.load import USE_BYTES, Load
+from bench.processes import cpu_s, family
 from hostside.disks import DiskState
-from hostside.driver.driver import HostDriver
-from hostside.driver.request import Request
-from hostside.driver.unit import UnitInfo
 from hostside.link import ServerLink
 from hostside.settings import ServerEntry
-from hostside.wiring import TAGS_MAX, Wiring
-from ipc.child import Child, Life, fork_child
+from ipc.child import HEART_NAMES, Child, Life, fork_child
+from ipc.counters import CounterTable
 from ipc.loop import Loop
 from ipc.say import voice
-from protocol.ops import Op
+
+SIGTERM, SIGCHLD = 15, 17
+START_MOST_S = 20.0
+ANSWER_MOST_S = 60.0
+"""A run and what it takes to end."""
 
 
 @dataclass(frozen=True)
-class Load:
-    """One workload."""
+class DoorFigures:
+    """What one disk's generator found."""
 
-    op: str
-    size_bytes: int
-    depth: int
-    sequential: bool
-    seconds: float
+    done: int
+    elapsed_s: float
+    latency_us: dict[str, float]
+    """Percentile ("50", "99" …) -> microseconds."""
 
     @property
-    def name(self) -> str:
-        size = f"{self.size_bytes >> 20} MiB" if self.size_bytes >= 1 << 20 else f"{self.size_bytes >> 10} KiB"
-        return f"{self.op} {size} depth {self.depth}"
+    def per_second(self) -> float:
+        return self.done / self.elapsed_s
 
 
-class Generator:
-    """Keeps `depth` requests under way for `seconds`."""
+class Door:
+    """A host with a generator for each disk of `entry`."""
 
-    def __init__(self, wiring: Wiring, unit: UnitInfo, load: Load, use_bytes: int) -> None:
-        self.wires = wiring.disks[0]
-        self.commands = wiring.commands
-        self.load = load
-        self.driver = HostDriver(
-            unit=unit,
-            pool=self.wires.pool,
-            notes=self.wires.notes,
-            disk_index=0,
-            tags_max=TAGS_MAX,
-            clock=time.monotonic,
+    def __init__(self, entry: ServerEntry) -> None:
+        self.entry = entry
+        self.done = CounterTable(len(entry.disks), ("done",))
+        """Requests done in the present run, by disk, while it runs."""
+        pairs = [socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET) for _ in entry.disks]
+        self.orders = [ours for ours, _ in pairs]
+        self._theirs = [theirs for _, theirs in pairs]
+        self._child: Child | None = None
+
+    def __enter__(self) -> Self:
+        self._child = fork_child(
+            "nsu: bench host",
+            self._live,
+            hearts=CounterTable(1, HEART_NAMES),
+            heart_row=0,
+            keep=[theirs.fileno() for theirs in self._theirs],
         )
-        self.op = Op.READ if load.op == "read" else Op.WRITE
-        self.places = use_bytes // load.size_bytes
-        self.next_place = 0
-        self.random = random.Random(1)
-        self.done = 0
-        self.free = load.depth
-        self.started: dict[int, int] = {}
-        self.latencies_ns: list[int] = []
+        for sock in self._theirs:
+            sock.close()
+        self._ask({"wait_paths": self.entry.connections}, START_MOST_S)
+        return self
 
-    def run(self) -> None:
-        """Run to the end of the time."""
-        poll = select.poll()
-        poll.register(self.wires.reports.fileno(), select.POLLIN)
-        end_s = time.monotonic() + self.load.seconds
-        while time.monotonic() < end_s or not self.driver.idle:
-            if time.monotonic() < end_s:
-                self.submit()
-            self.send()
-            if poll.poll(100):
-                self.driver.receive(self.wires.reports.get_many())
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._child is not None
+        self._child.signal(SIGTERM)
+        if self._child.wait(5.0) is None:
+            self._child.kill_and_reap()
+        self._child.close()
+        for sock in self.orders:
+            sock.close()
 
-    def submit(self) -> None:
-        while self.free:
-            offset = self.place() * self.load.size_bytes
-            request = self.driver.request(self.op, offset, self.load.size_bytes, on_done=self.on_done)
-            if request is None:
-                return
-            self.free -= 1
-            self.started[id(request)] = time.monotonic_ns()
-            self.driver.submit(request)
+    def pids(self) -> list[int]:
+        """Give the processes of this host."""
+        assert self._child is not None
+        return family(self._child.pid)
 
-    def place(self) -> int:
-        if not self.load.sequential:
-            return self.random.randrange(self.places)
-        self.next_place = (self.next_place + 1) % self.places
-        return self.next_place
+    def prepare(self, load: Load, seconds: float, *, use_bytes: int = USE_BYTES) -> None:
+        """Have all disks draw their offsets in the first `use_bytes`: nothing of that is to be measured."""
+        self._ask({"prepare": asdict(load), "seconds": seconds, "use_bytes": use_bytes}, START_MOST_S)
 
-    def on_done(self, request: Request) -> None:
-        assert request.status == 0, request.sentence
-        self.latencies_ns.append(time.monotonic_ns() - self.started.pop(id(request)))
-        self.driver.release(request)
-        self.free += 1
-        self.done += 1
+    def go(self) -> None:
+        """Have all disks run what was prepared, and do not wait."""
+        for sock in self.orders:
+            sock.settimeout(ANSWER_MOST_S)
+            sock.send(b'{"go": true}')
 
-    def send(self) -> None:
-        for path, packets in self.driver.outgoing():
-            self.commands[path].put_many(packets)
+    def wait(self) -> list[dict[str, Any]]:
+        """Wait for the end of it; give what each has done."""
+        return [json.loads(sock.recv(65536)) for sock in self.orders]
 
+    def latencies(self) -> list[dict[str, Any]]:
+        """Give the percentiles of the last run, which take a while to find."""
+        return self._ask({"tell": True}, START_MOST_S)
 
-def run_at_our_door(entry: ServerEntry, load: Load, use_bytes: int) -> dict[str, float]:
-    """Log in with all paths, run `load`, and give its figures. `entry` has one disk."""
-    voice.write = lambda _: None  # what the link says of its session would stand among the figures
-    loop = Loop()
-    results, writer = os.pipe()
+    def _ask(self, order: dict[str, Any], timeout_s: float) -> list[dict[str, Any]]:
+        for sock in self.orders:
+            sock.settimeout(timeout_s)
+            sock.send(json.dumps(order).encode())
+        return [json.loads(sock.recv(65536)) for sock in self.orders]
 
-    def start_disk(link: ServerLink, disk: DiskState) -> Child:
-        unit = disk.unit
-        assert unit is not None
+    # -- in the host process -------------------------------------------------------------------------------------
 
-        def main(life: Life) -> int:
-            life.ready()
-            generator = Generator(link.wiring, unit, load, use_bytes)
-            generator.run()
-            latencies = sorted(generator.latencies_ns)
-            figures = {"done": generator.done, "p50_us": latencies[len(latencies) // 2] / 1000}
-            os.write(writer, json.dumps(figures).encode())
-            return 0
+    def _live(self, life: Life) -> int:
+        voice.write = lambda _: None  # what the link says of its session would stand among the figures
+        loop = Loop()
+        link = ServerLink(loop, self.entry, self._fork_disk)
+        loop.on_signal(SIGCHLD, link.reap)
+        loop.on_signal(SIGTERM, loop.stop)
+        link.start()
+        life.ready()
+        loop.run()
+        link.close()
+        return 0
 
-        return fork_child(
-            "nsu: bench", main, hearts=link.wiring.hearts, heart_row=link.wiring.paths,
-            keep=[*link.wiring.descriptors(), writer],
+    def _fork_disk(self, link: ServerLink, disk: DiskState) -> Child:
+        wiring, index, unit, theirs, row = (
+            link.wiring, disk.index, disk.unit, self._theirs[disk.index], self.done.row(disk.index),
         )  # fmt: skip
-
-    link = ServerLink(loop, entry, start_disk)
-    loop.on_signal(17, link.reap)
-    loop.watch(results, on_readable=loop.stop)
-    link.start()
-    loop.run()
-    figures: dict[str, float] = json.loads(os.read(results, 4096))
-    link.close()
-    loop.close()
-    os.close(results)
-    os.close(writer)
-    return figures
+        assert unit is not None
+        return fork_child(
+            f"nsu: bench disk {disk.settings.name}",
+            lambda life: Generator(life, wiring, index, unit, theirs, row).serve(),
+            hearts=wiring.hearts,
+            heart_row=wiring.disk_row(index),
+            keep=[*wiring.descriptors(), theirs.fileno()],
+        )
 
 
-def cpu_seconds(pids: list[int]) -> float:
-    """Give the processor time that processes have used, children reaped by them included."""
-    total = 0.0
-    ticks = os.sysconf("SC_CLK_TCK")
-    for pid in pids:
-        try:
-            fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-        except FileNotFoundError:
-            continue
-        total += sum(map(int, fields[11:15])) / ticks
-    return total
+def run_doors(
+    doors: Sequence[Door], load: Load, seconds: float, *, servers: Sequence[int], use_bytes: int = USE_BYTES
+) -> tuple[list[DoorFigures], float]:
+    """Run `load` on every disk of every door at once: (each disk's figures, seconds of processor time of everybody).
+
+    `servers`: pids that are counted beside the doors' own. Only what happens between the first request and the last is.
+    """
+    for door in doors:
+        door.prepare(load, seconds, use_bytes=use_bytes)
+    pids = [pid for door in doors for pid in door.pids()] + list(servers)
+    before_s = cpu_s(pids)
+    for door in doors:
+        door.go()
+    told = [each for door in doors for each in door.wait()]
+    used_s = cpu_s(pids) - before_s
+    latencies = [each for door in doors for each in door.latencies()]
+    return [DoorFigures(**ran, **latency) for ran, latency in zip(told, latencies, strict=True)], used_s

@@ -36,6 +36,7 @@ from ipc.exits import Exit
 from ipc.memory_pressure import withstand_memory_pressure
 from ipc.silence import Silence
 from ipc.tcp import keep_alive, least_round_trip_s, unanswered_s
+from ipc.together import Together
 from ipc.vectors import rest_after
 from protocol.crc import crc32c
 from protocol.data import host_data
@@ -135,6 +136,9 @@ class Agent:
         self.waited = Waited()
         """For how long commands waited for room in the window: several disks may give more than it holds."""
         self.leaving = False
+        self.disk = 0
+        """Whose command came last."""
+        self.together = Together(self.where_the_disk_is)
 
     # -- the loop ------------------------------------------------------------------------------------------------
 
@@ -198,6 +202,12 @@ class Agent:
         incarnation = self.order.incarnation
         fresh = [c for c in COMMAND.iter_unpack(self.commands.get_many()) if c[3] == incarnation]
         self.backlog.extend(fresh)
+        if fresh:
+            self.disk = fresh[0][4]
+            self.together.turn(len(fresh))
+
+    def where_the_disk_is(self) -> int:
+        return self.wiring.loads.row(self.disk).get("together") - 1
 
     def start_commands(self) -> None:
         """Appendix A (2) to (4): network command packets, and the data in the write case."""

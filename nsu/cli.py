@@ -6,7 +6,7 @@ Exit status: 0 good, 1 failed, 2 wrong use. `--json` wherever a person would scr
 import json
 import sys
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 from rich.console import Console
@@ -30,6 +30,7 @@ from nsu.last_words import LastWords
 from nsu.roles import HostWatch, mains, stamp
 from nsu.say import columns_of, say, wrapped
 from nsu.show import show_status
+from nsu.smart import add_smart
 from nsu.supervisor import StateUnusableError, Supervisor
 from serverside.drives.base import DriveError
 from serverside.errors import SettingsError
@@ -123,6 +124,7 @@ def check(conf_path: Path) -> None:
 def status(conf_path: Path, as_json: bool) -> None:
     """Sessions, paths, disks, arrays, timers in force, warnings."""
     found = gather_or_exit(conf_path)
+    add_smart(found["server"]["arrays"] if found["server"] else ())
     if as_json:
         click.echo(json.dumps(found, indent=1))
     else:
@@ -220,7 +222,9 @@ def list_arrays(conf_path: Path, as_json: bool) -> None:
         found = arrays_of(running_state_or_exit(conf_path))
     except ControlError as error:
         fail(unanswered(error, conf_path))
-    click.echo(json.dumps(found, indent=1) if as_json else "\n".join(array_lines(found)))
+    add_smart(found)
+    words = "\n".join(array_lines(found))
+    click.echo(json.dumps(found, indent=1) if as_json else wrapped(words, columns_of(sys.stdout)))
 
 
 @array_verbs.command("scrub", cls=ConfCommand)
@@ -333,7 +337,7 @@ def is_named(conf_path: Path, name: str) -> bool:
     return host is not None and any(disk.name == name for entry in host.servers for disk in entry.disks)
 
 
-def gather_or_exit(conf_path: Path) -> dict[str, object]:
+def gather_or_exit(conf_path: Path) -> dict[str, Any]:
     """Ask the running processes, or say that none runs and exit with 1."""
     try:
         return gather(running_state_or_exit(conf_path))

@@ -36,6 +36,7 @@ from typing import Protocol
 from ipc.child import Life
 from ipc.counters import CounterRow
 from ipc.exits import Exit
+from ipc.together import Together
 from ipc.vectors import rest_after
 from protocol.crc import crc32c
 from protocol.data_base import Request, ServerData
@@ -80,6 +81,10 @@ class Door(Protocol):
         self, partition: int, op: int, lba: int, blocks: int, durable: bool, payload: memoryview | None
     ) -> tuple[int, str]: ...
 
+    def gather(self, partition: int, lba: int, durable: bool, payload: memoryview) -> bool: ...
+
+    def collect(self) -> list[tuple[int, str]]: ...
+
 
 class ServerReaderWriter:
     """The loop of one SRW.
@@ -112,14 +117,20 @@ class ServerReaderWriter:
         self.start = 0
         self.end = 0
         self.current: Request | None = None
+        self.gathered: list[Request] = []
+        """Writes that wait for `collect`, all for one array's owner. Answers come in order: nothing overtakes them."""
         self.drain_bytes = 0
         self.scratch = memoryview(bytearray(SCRATCH_BYTES))
         self.scratch_used = 0
         headers = memoryview(bytearray(HEADER_BYTES * ANSWERS_MAX))
         self.headers = [headers[i * HEADER_BYTES : (i + 1) * HEADER_BYTES] for i in range(ANSWERS_MAX)]
         self.answers = 0
+        """In `out`."""
+        self.answered = 0
+        """Ever sent."""
         self.out: list[memoryview] = []
         self.received_ns = 0
+        self.together = Together(self.where_the_peer_is)
         self.open = True
         self.rest_bytes: int | None = None
         """After SIGTERM: bytes that had arrived by then and are still to be received."""
@@ -133,13 +144,20 @@ class ServerReaderWriter:
         except OSError:
             self.open = False  # the peer did not wait for it
         while self.open and self.receive():
+            answered = self.answered
             try:
                 self.work()
             except RemoteProtocolError:
                 self.open = False  # a frame in doubt that deserves no answer: the stream can't be trusted any more
+            self.collect()
             self.send_answers()
+            self.together.turn(self.answered - answered)
         self.close()
         return Exit.OK
+
+    def where_the_peer_is(self) -> int:
+        """Give the processor on which the peer's packets come in; on one machine, that of the agent."""
+        return self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_INCOMING_CPU)
 
     # -- bytes in ------------------------------------------------------------------------------------------------
 
@@ -183,7 +201,7 @@ class ServerReaderWriter:
         while self.open:
             if self.drain_bytes and not self.drain():
                 return
-            if self.current is None and not self.writes_through:
+            if self.current is None and not self.writes_through and not self.gathered:
                 self.do_plain()
             request = self.current or self.machine.next(self.received, self.start, self.end)
             if request is None:
@@ -197,7 +215,8 @@ class ServerReaderWriter:
                 payload = self.received[self.start : self.start + request.payload_bytes]
                 self.start += request.payload_bytes
                 self.current = None
-                self.execute(request, payload)
+                if not self.gather(request, payload):
+                    self.execute(request, payload)
             else:
                 return
 
@@ -267,6 +286,9 @@ class ServerReaderWriter:
         return self.drain_bytes == 0
 
     def refuse(self, request: Request) -> None:
+        self.collect()
+        if not self.open:
+            return
         if request.payload_bytes and not request.close_after:
             self.drain_bytes = request.payload_bytes
         else:
@@ -282,6 +304,42 @@ class ServerReaderWriter:
             self.open = False
 
     # -- the work ------------------------------------------------------------------------------------------------
+
+    def gather(self, request: Request, payload: memoryview) -> bool:
+        """Keep a write that needs the owner, to be posted with those that have come behind it; else False."""
+        if request.op == WRITE and request.payload_crc is None and not request.traced:
+            partition, blocks = self.partitions[request.unit], request.size_bytes // 512
+            durable = self.writes_through or bool(request.flags & FUA)
+            if partition.needs_owner(WRITE, request.lba, blocks, durable):
+                name, index = partition.array.name, self.owner_index[request.unit]
+                if self.gathered and self.partitions[self.gathered[0].unit].array.name != name:
+                    self.collect()
+                while not self.doors[name].gather(index, request.lba, durable, payload):
+                    self.collect()
+                    if not self.open:
+                        return True
+                self.gathered.append(request)
+                return True
+        self.collect()
+        return not self.open  # the path has ended: nothing behind is begun
+
+    def collect(self) -> None:
+        """Have the owner do what was gathered, and answer it."""
+        if not self.gathered:
+            return
+        gathered, self.gathered = self.gathered, []
+        try:
+            answers = self.doors[self.partitions[gathered[0].unit].array.name].collect()
+        except DriverGone:
+            self.open = False
+            return
+        for request, (status, sentence) in zip(gathered, answers, strict=True):
+            if status:
+                self.answer_failed(request, DriveError(status, sentence))
+            else:
+                self.cells[WRITES] += 1
+                self.cells[WRITTEN_BYTES] += request.size_bytes
+                self.answer(request)
 
     def execute(self, request: Request, payload: memoryview) -> None:
         try:
@@ -412,6 +470,7 @@ class ServerReaderWriter:
                 break
             out = rest_after(out, sent)
         self.out = []
+        self.answered += self.answers
         self.answers = 0
         self.scratch_used = 0
 

@@ -79,7 +79,10 @@ def not_whole(arrays: list[dict[str, Any]]) -> list[str]:
                 sentences.append(f"array {array['name']}: place {drive['place']} is out: {drive['why_out']}")
             elif drive["state"] == "rebuilding":
                 percent = f"{drive['rebuilt_percent']} %"
-                sentences.append(f"array {array['name']}: place {drive['place']} is being rebuilt, {percent} are done")
+                why = f": {drive['why_out']}" if drive.get("why_out") else ""
+                sentences.append(
+                    f"array {array['name']}: place {drive['place']} is being rebuilt, {percent} are done{why}"
+                )
         sentences += slow_ones(array)
         if array.get("redundancy", {}).get("stopped"):
             sentences.append(f"array {array['name']} has stopped: more drives are lost than {array['level']} survives")

@@ -16,6 +16,7 @@ PACKAGES = {
     "mdadm": "mdadm",
     "mkfs.xfs": "xfsprogs",
     "git": "git",
+    "smartctl": "smartmontools",
 }
 
 

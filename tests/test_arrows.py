@@ -22,7 +22,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "serverside": frozenset({"protocol", "ipc", "construct", "numpy"}),
     "hostside": frozenset({"protocol", "ipc", "construct", "mfusepy"}),
     "nsu": frozenset({"protocol", "ipc", "serverside", "hostside", "configobj", "psutil", "click", "rich"}),
-    "bench": frozenset({*ROOMS, "tests", "psutil", "click", "rich"}),
+    "bench": frozenset({*ROOMS, "tests", "psutil", "click", "rich", "matplotlib"}),
 }
 """Folder -> what it may import beside the standard library and itself. tests/ may import all: not listed."""
 
@@ -59,6 +59,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "psutil": ("ipc/", "nsu/", "bench/"),
     "click": ("nsu/cli", "bench/"),
     "rich": ("nsu/", "bench/"),
+    "matplotlib": ("bench/plots.py",),
 }
 """Each dependency -> beginnings of the paths that may import it, so that it can be replaced in one place."""
 

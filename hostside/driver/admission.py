@@ -34,7 +34,7 @@ def refusal(unit: UnitInfo, request: Request) -> Refusal | None:
     if (op == READ or (op == WRITE and not request.fua and not int(unit.flags) & _READ_ONLY)) and (
         request.views
         and not (request.offset_bytes | request.length_bytes) % BLOCK_BYTES
-        and 0 <= request.offset_bytes
+        and request.offset_bytes >= 0
         and request.end_bytes <= unit.blocks * BLOCK_BYTES
     ):
         return None  # nearly all: what is below would say the same, in more steps

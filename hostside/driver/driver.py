@@ -260,9 +260,14 @@ class HostDriver:
             self.waited.note(bool(queue), now_s)
         return [(path.index, path.take_batch()) for path in used]
 
+    @property
+    def held(self) -> int:
+        """Constituents that all paths hold together."""
+        return self._notes.tags_max - len(self._tags.free)
+
     def take_held_most(self) -> int:
         """Give how many constituents all paths held together, at the most since the last call."""
-        held_most, self._held_most = self._held_most, self._notes.tags_max - len(self._tags.free)
+        held_most, self._held_most = self._held_most, self.held
         return held_most
 
     def tick(self, now_s: float) -> None:

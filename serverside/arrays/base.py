@@ -55,6 +55,10 @@ class Ownership:
         """Owner only: do one bounded step of work on the array itself; False: there is none."""
         return False
 
+    def was_read(self) -> bool:
+        """Owner only: whether somebody has read without it since this was last asked."""
+        return False
+
     def rest(self) -> None:
         """Owner only: nobody has asked anything for a second."""
 

@@ -4,8 +4,6 @@ The host's machine lives in a network namespace that has nothing but its own loo
 server's addresses and ports; from there it goes on to the real ones, outside, which are the same.
 """
 
-import ctypes
-import os
 import socket
 import threading
 from collections.abc import Iterator, Sequence
@@ -15,12 +13,8 @@ from pathlib import Path
 
 from tests.chaos.relay import Door, Relay
 from tests.harness import Disk, Host, Machine, Nsu, Server, Unit, conf_text, free_ports, write_secret
-from tests.harness.netns import Namespace
+from tests.harness.netns import Namespace, enter_namespace
 from tests.harness.world import NETWORKS
-
-CLONE_NEWNET = 0x40000000
-
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 @dataclass
@@ -85,13 +79,7 @@ def listening_in(namespace: Namespace, address: str, *ports: int) -> list[socket
     made: list[socket.socket] = []
 
     def listen() -> None:
-        fd = os.open(f"/proc/{namespace.holder.pid}/ns/net", os.O_RDONLY)
-        try:
-            # Of this thread alone (setns(2)), and it ends here.
-            if _libc.setns(fd, CLONE_NEWNET) != 0:
-                raise OSError(ctypes.get_errno(), "setns")
-        finally:
-            os.close(fd)
+        enter_namespace(namespace.holder.pid)  # this thread alone, and it ends here
         made.extend(socket.create_server((address, port)) for port in ports)
 
     thread = threading.Thread(target=listen)

@@ -8,7 +8,6 @@ the other. Its packets are large, so that it keeps up with what two machines on 
 `python -m tests.harness.long_wire PID PID DELAY_S` is that process; it ends with its standard input.
 """
 
-import ctypes
 import fcntl
 import os
 import select
@@ -21,7 +20,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
-from tests.harness.netns import Namespace
+from tests.harness.netns import Namespace, enter_namespace
 
 DEVICE = "far"
 HOST_ADDRESS, SERVER_ADDRESS = "10.78.0.1", "10.78.0.2"
@@ -31,7 +30,6 @@ QUEUED_MOST = 4096
 
 _TUNSETIFF = 0x400454CA
 _IFF_TUN, _IFF_NO_PI = 0x0001, 0x1000
-_CLONE_NEWNET = 0x40000000
 
 
 class LongWire:
@@ -57,10 +55,7 @@ class LongWire:
 
 def open_tun(pid: int) -> int:
     """Make the device in the network namespace of a process; give its descriptor. This process stays in there."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    with open(f"/proc/{pid}/ns/net") as namespace:
-        if libc.setns(namespace.fileno(), _CLONE_NEWNET) != 0:
-            raise OSError(ctypes.get_errno(), "setns")
+    enter_namespace(pid)
     fd = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
     fcntl.ioctl(fd, _TUNSETIFF, struct.pack("16sH22x", DEVICE.encode(), _IFF_TUN | _IFF_NO_PI))
     return fd

@@ -20,6 +20,7 @@ The namespaces have no names: each lives as long as the process that holds it, w
 ends, and takes the devices with it. For root only: `needs_networks` skips otherwise.
 """
 
+import ctypes
 import os
 import shutil
 import subprocess
@@ -31,6 +32,15 @@ from typing import Self
 import pytest
 
 HOST, SERVER = "host", "server"
+_CLONE_NEWNET = 0x40000000
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def enter_namespace(pid: int) -> None:
+    """Take this thread into the network namespace of a process; sockets stay in the one in which they were made."""
+    with open(f"/proc/{pid}/ns/net") as namespace:
+        if _libc.setns(namespace.fileno(), _CLONE_NEWNET) != 0:
+            raise OSError(ctypes.get_errno(), "setns: for root only")
 
 
 class Namespace:
