@@ -379,11 +379,11 @@ def run_agent(life: Life, order: PathOrder, wiring: Wiring) -> int:
             machine = host_data(order.version, session=order.session, epoch=order.epoch, path=order.path, marker=marker)
             life.ready()
             Agent(order, sock, machine, wiring, life).run()
-    except LoginRefused as error:
-        wiring.write_reason(order.path, str(error))
+    except LoginRefused as refused:
+        wiring.write_reason(order.path, str(refused))
         return Exit.PATH_REFUSED
-    except (PathLost, RemoteProtocolError) as error:
-        wiring.write_reason(order.path, str(error))
+    except (PathLost, RemoteProtocolError) as lost:
+        wiring.write_reason(order.path, str(lost))
         return Exit.PATH_LOST
     except OSError as error:
         wiring.write_reason(

@@ -45,11 +45,19 @@ class Life:
     """What a child's main gets: how it speaks to its parent, and whether it was asked to stop."""
 
     def __init__(self, ready_fd: int, heart: "memoryview[int]") -> None:
-        self.stop_asked = False
-        """SIGTERM was seen."""
+        self._stop_asked = False
         self._on_stop: Callable[[], object] | None = None
         self._ready_fd = ready_fd
         self._heart = heart
+
+    @property
+    def stop_asked(self) -> bool:
+        """SIGTERM was seen.
+
+        Asking runs the handler of a signal that has just come, as every step of a plain module does. Compiled modules
+        have no such steps: they ask this, or beat, right before they wait.
+        """
+        return self._stop_asked
 
     @property
     def on_stop(self) -> Callable[[], object] | None:
@@ -62,7 +70,7 @@ class Life:
     @on_stop.setter
     def on_stop(self, callback: Callable[[], object] | None) -> None:
         self._on_stop = callback
-        if self.stop_asked and callback is not None:
+        if self._stop_asked and callback is not None:
             callback()
 
     def ready(self) -> None:
@@ -78,7 +86,7 @@ class Life:
         return now_ns
 
     def _take_sigterm(self, _number: int, _frame: object) -> None:
-        self.stop_asked = True
+        self._stop_asked = True
         if self._on_stop is not None:
             self._on_stop()
 

@@ -71,6 +71,13 @@ HOT: Final = (
     "protocol.v1.data",
     "protocol.v2.codec",
     "protocol.v2.data",
+    "serverside.arrays.base",
+    "serverside.arrays.groups",
+    "serverside.arrays.jbod",
+    "serverside.arrays.raid0",
+    "serverside.arrays.raid10",
+    "serverside.arrays.raid5",
+    "serverside.arrays.redundant",
     "serverside.drives.base",
     "serverside.drives.block",
     "serverside.drives.file",
@@ -112,16 +119,16 @@ def in_use() -> str:
     return "compiled" if spec.origin.endswith(tuple(EXTENSION_SUFFIXES)) else "plain"
 
 
-def digest() -> str:
+def digest(root: Path = ROOT) -> str:
     """Give the name for machine code made of the present sources, by the present recipe, for this Python.
 
     All of the rooms that the hot modules may import from have a say: mypyc writes constants of other modules into the
     code. Takes six milliseconds.
     """
     found = sha256(f"{sys.version} {EXTENSION_SUFFIXES[0]} {HOT}".encode())
-    for file in (ROOT / "setup.py", *(file for room in ROOMS for file in sorted((ROOT / room).rglob("*.py")))):
+    for file in (root / "setup.py", *(file for room in ROOMS for file in sorted((root / room).rglob("*.py")))):
         data = file.read_bytes()
-        found.update(f"{file.relative_to(ROOT)} {len(data)}\n".encode())
+        found.update(f"{file.relative_to(root)} {len(data)}\n".encode())
         found.update(data)
     return found.hexdigest()[:32]
 

@@ -16,7 +16,7 @@ def show_status(console: Console, found: dict[str, Any]) -> None:
     """Print sessions, paths, disks, arrays, timers in force, warnings."""
     supervisor = found["supervisor"]
     states = ", ".join(process_words(process) for process in supervisor["processes"])
-    console.print(Text.assemble("machine ", (supervisor["machine"], "bold"), f": {states}"))
+    console.print(Text.assemble("machine ", (supervisor["machine"], "bold"), f", {supervisor['code']}: {states}"))
     for warning in warnings_of(found):
         console.print(Text(f"warning: {warning}", style="red"))
     if found["server"]:

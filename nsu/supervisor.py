@@ -24,6 +24,7 @@ from ipc.counters import CounterTable
 from ipc.exits import Exit, describe_exit
 from ipc.loop import Loop, Timer
 from ipc.supervision import GiveUp, Kill, Plan, Policy, Spawn, State, Stop, Verb
+from nsu.compiled import in_use
 from nsu.last_words import LastWords
 from nsu.say import say
 
@@ -209,6 +210,7 @@ class Supervisor:
             "machine": self.machine,
             "pid": os.getpid(),
             "started_at": self.started_at,
+            "code": in_use(),
             "warnings": [*self.warnings, *self.later_warnings()],
             "processes": [
                 {

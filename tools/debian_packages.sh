@@ -16,6 +16,8 @@ fuse3       fusermount3       libfuse 3: disks shown as files and loop devices (
 e2fsprogs   mkfs.ext4|e2fsck  a file system made, filled and checked on a loop device
 xfsprogs    mkfs.xfs|xfs_repair the same with the other file system of large machines
 postgresql  pg_ctlcluster|pgbench a database whose data stand on a disk of ours (no cluster of the machine is touched)
+gcc         gcc               machine code of the hot modules ("make fast"); without it all is plain
+python3-dev python3-config    Python's headers, for the same
 git         git               a repository cloned to such a disk, packed and checked
 fio         fio               verified load on the NBD socket, and the load of "make bench"
 nbdkit      nbdkit            the server that "make bench" measures beside ours

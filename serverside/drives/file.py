@@ -26,10 +26,10 @@ class FileDrive(Drive):
         path = settings.path
         try:
             fd = os.open(path, FLAGS)
-        except FileNotFoundError as error:
+        except FileNotFoundError as absent:
             if settings.size_bytes is None:
                 hint = "; give its size, as in DRIVE = FILE(20GiB), to have it made"
-                raise cannot_open(path, error, hint) from error
+                raise cannot_open(path, absent, hint) from absent
             fd = _make(path, settings.size_bytes)
         except OSError as error:
             raise cannot_open(path, error) from error

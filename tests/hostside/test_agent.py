@@ -571,7 +571,7 @@ def test_asked_to_stop_it_ends_when_nothing_is_in_flight() -> None:
     rig.nsu.setblocking(True)
     rig.nsu.settimeout(5)
     asked = rig.nsu.recv(HEADER_BYTES)
-    rig.agent.life.stop_asked = True
+    rig.agent.life._take_sigterm(15, None)
     rig.command(Op.READ, incarnation=rig.order.incarnation - 1)  # wakes it up
     while lived.is_alive() and not wiring.commands[PATH].empty():
         time.sleep(0.001)

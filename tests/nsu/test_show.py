@@ -18,6 +18,7 @@ SENTENCE = "waiting for the server at [fe80::1]:10001: [Errno 111] Connection re
 FOUND: dict[str, Any] = {
     "supervisor": {
         "machine": "box1",
+        "code": "plain",
         "warnings": ["HOST old has no SECRET_FILE: [bold]it is not protected[/bold]"],
         "processes": [
             {"name": "server", "state": "ready", "pid": 4194304, "why": ""},
