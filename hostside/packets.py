@@ -19,14 +19,15 @@ COMMAND: OFFSET SIZE MEANING                          REPORT: OFFSET SIZE MEANIN
 
 from enum import IntEnum
 from struct import Struct
+from typing import Final
 
-COMMAND = Struct("<IBBHHHIIQI")
-REPORT = Struct("<IBBHHHIIQI")
-PACKET_BYTES = 32
+COMMAND: Final = Struct("<IBBHHHIIQI")
+REPORT: Final = Struct("<IBBHHHIIQI")
+PACKET_BYTES: Final = 32
 
 assert COMMAND.size == REPORT.size == PACKET_BYTES
 
-NO_SLOT = 0xFFFFFFFF
+NO_SLOT: Final = 0xFFFFFFFF
 """A command that moves no payload (FLUSH, TRIM, WRITE ZEROES) names no slot."""
 
 

@@ -13,19 +13,19 @@ the next 512 bytes of a user's *data* would be read as a request (erratum 3 of d
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from protocol.limits import BLOCK_BYTES, REQUEST_BYTES_MAX
 from protocol.ops import Op
 from protocol.status import DETAILS, Detail
 
-READ = int(Op.READ)
-WRITE = int(Op.WRITE)
-FLUSH = int(Op.FLUSH)
-TRIM = int(Op.TRIM)
-WRITE_ZEROES = int(Op.WRITE_ZEROES)
-PING = int(Op.PING)
-_MOVING = frozenset({READ, WRITE})
+READ: Final = int(Op.READ)
+WRITE: Final = int(Op.WRITE)
+FLUSH: Final = int(Op.FLUSH)
+TRIM: Final = int(Op.TRIM)
+WRITE_ZEROES: Final = int(Op.WRITE_ZEROES)
+PING: Final = int(Op.PING)
+_MOVING: Final = frozenset({READ, WRITE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +228,7 @@ def refusal_of(detail: Detail) -> Refusal:
     return Refusal(int(status), int(detail), sentence)
 
 
-REFUSALS = {detail: refusal_of(detail) for detail in Detail}
+REFUSALS: Final = {detail: refusal_of(detail) for detail in Detail}
 
 
 def check_range(op: int, limits: UnitLimits | None, generation: int, lba: int, size_bytes: int) -> Refusal | None:

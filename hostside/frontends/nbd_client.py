@@ -6,15 +6,15 @@ import socket
 import struct
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from hostside.frontends.nbd_protocol.connection import Connection
 from ipc.loop import Loop
 
-SEND_BUFFER_BYTES = 4 << 20
+SEND_BUFFER_BYTES: Final = 4 << 20
 """Asked for; the kernel gives what net.core.wmem_max permits."""
-_IOV_MAX = os.sysconf("SC_IOV_MAX")
-_UCRED = struct.Struct("=3i")
+_IOV_MAX: Final = os.sysconf("SC_IOV_MAX")
+_UCRED: Final = struct.Struct("=3i")
 """struct ucred: pid, uid, gid (unix(7), SO_PEERCRED)."""
 
 

@@ -1,11 +1,11 @@
 """Version 0x01, fast: the same bytes as `layout.py`, by `struct`. A test proves the two equal."""
 
 from struct import Struct
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from protocol.limits import HEADER_BYTES
 
-HEADER = Struct(">16I448x")
+HEADER: Final = Struct(">16I448x")
 assert HEADER.size == HEADER_BYTES
 
 

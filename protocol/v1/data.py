@@ -10,6 +10,7 @@ closed.
 
 from collections import deque
 from collections.abc import Sequence
+from typing import Final
 
 from protocol.data_base import (
     READ,
@@ -29,10 +30,10 @@ from protocol.states import DATA, Data, Happening
 from protocol.status import DETAILS, Detail
 from protocol.v1.codec import HEADER, Header
 
-_PACK_INTO = HEADER.pack_into
-_UNPACK_FROM = HEADER.unpack_from
-_OPEN = Data.OPEN
-_NO_TIMES = (0, 0, 0, 0, 0, 0)
+_PACK_INTO: Final = HEADER.pack_into
+_UNPACK_FROM: Final = HEADER.unpack_from
+_OPEN: Final = Data.OPEN
+_NO_TIMES: Final = (0, 0, 0, 0, 0, 0)
 
 
 class V1ServerData(ServerData):

@@ -8,38 +8,38 @@ any other.
 
 from collections.abc import Sequence
 from struct import Struct
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from protocol.crc import crc32c
 from protocol.errors import RemoteProtocolError
 from protocol.limits import HEADER_BYTES, NAME_BYTES_MAX, SENTENCE_BYTES
 from protocol.records import UnitFlag, UnitRecord
 
-CRC_OFFSET_BYTES = 508
-UNUSED_OFFSET_BYTES = 80
+CRC_OFFSET_BYTES: Final = 508
+UNUSED_OFFSET_BYTES: Final = 80
 """From here to the header CRC a plain request, and its good answer, has zeros."""
-TIMES_OFFSET_BYTES = 88
-TEXT_OFFSET_BYTES = 128
+TIMES_OFFSET_BYTES: Final = 88
+TEXT_OFFSET_BYTES: Final = 128
 
-HEADER = Struct(">16IQIIII6I16x256s32s32sI56xI")
-REQUEST = Struct(">IIII4xI4xIII4xQQIQIII424x")
+HEADER: Final = Struct(">16IQIIII6I16x256s32s32sI56xI")
+REQUEST: Final = Struct(">IIII4xI4xIII4xQQIQIII424x")
 """Type, version, session, unit, sequence, op, flags, request id, size, lba, marker, epoch, path, generation,
 payload CRC; without the header CRC, which is over the result."""
-PLAIN = Struct(">IIIIIIIII4xIQQIQII428xI")
+PLAIN: Final = Struct(">IIIIIIIII4xIQQIQII428xI")
 """As REQUEST, and with the three words that a request leaves 0 in their places (authentic, nsequence, status); without
 request id and payload CRC, but with the header CRC."""
-ANSWER = Struct(">IIII4xI4xIIIIQQIQIII424x")
+ANSWER: Final = Struct(">IIII4xI4xIIIIQQIQIII424x")
 """As REQUEST, with the status after the request id."""
-TIMES = Struct(">6I")
-U32 = Struct(">I")
-UNIT_RECORD = Struct(">IIQI4x16s24x64s")
+TIMES: Final = Struct(">6I")
+U32: Final = Struct(">I")
+UNIT_RECORD: Final = Struct(">IIQI4x16s24x64s")
 
 assert HEADER.size == HEADER_BYTES
 assert REQUEST.size == ANSWER.size == CRC_OFFSET_BYTES
 assert PLAIN.size == HEADER_BYTES
 assert UNIT_RECORD.size == 128
 
-_ZEROS_32 = bytes(32)
+_ZEROS_32: Final = bytes(32)
 
 
 class Header(NamedTuple):

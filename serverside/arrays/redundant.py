@@ -13,7 +13,7 @@
 import errno
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, Final
 from uuid import UUID, uuid4
 
 from ipc.say import say
@@ -38,7 +38,7 @@ from serverside.redundancy.watch import Watch
 from serverside.settings import ArraySettings
 
 GUARDS: dict[str, Callable[[Members], Guard]] = {"raid5": Journal, "raid10": Regions}
-RESTS_TO_SETTLE = 5
+RESTS_TO_SETTLE: Final = 5
 """So many quiet seconds, until all is settled."""
 
 

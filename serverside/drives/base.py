@@ -26,17 +26,17 @@ import fcntl
 import os
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import NoReturn, Self
+from typing import Final, NoReturn, Self
 
 from serverside.drives.health import ERRNO_MAX, DriveHealth
 from serverside.drives.witness import raise_unreported_error
 from serverside.settings import DriveSettings
 
-NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
-UNSUPPORTED = frozenset({errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.ENOTTY, errno.ENODEV})
+NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+UNSUPPORTED: Final = frozenset({errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.ENOTTY, errno.ENODEV})
 """How file systems and devices say "I don't know this operation, or not at this alignment"."""
 
-_ZEROES = memoryview(bytes(1 << 20))
+_ZEROES: Final = memoryview(bytes(1 << 20))
 
 
 class DriveError(Exception):

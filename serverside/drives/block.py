@@ -7,16 +7,16 @@ manager on it means EBUSY (open(2)). The flock keeps other NSUs away in the same
 import fcntl
 import os
 import struct
-from typing import Self
+from typing import Final, Self
 
 from serverside.drives.base import UNSUPPORTED, Drive, DriveError, cannot_open, checked_size, lock
 from serverside.drives.health import DriveHealth
 from serverside.settings import DriveSettings
 
-BLKDISCARD = 0x1277
-BLKZEROOUT = 0x127F
+BLKDISCARD: Final = 0x1277
+BLKZEROOUT: Final = 0x127F
 """linux/fs.h: _IO(0x12,119) and _IO(0x12,127), each given two u64: first byte and length."""
-PIECE_BYTES = 128 << 20
+PIECE_BYTES: Final = 128 << 20
 """One ioctl takes this much at most: a process may not die inside one, and a fence waits for the dead."""
 
 

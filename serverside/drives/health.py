@@ -11,8 +11,9 @@ needs no lock: two processes that fail a drive at once both leave it failed, and
 
 import mmap
 from collections.abc import Callable
+from typing import Final
 
-ERRNO_MAX = 255
+ERRNO_MAX: Final = 255
 """An errno must fit its byte; Linux has none above 133."""
 
 

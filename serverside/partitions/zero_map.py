@@ -37,16 +37,17 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from uuid import UUID
+from typing import Final
 
 from protocol.limits import BLOCK_BYTES
 from serverside.drives.base import DriveError
 from serverside.partitions.zero_file import ZeroFile, ZeroImage
 from serverside.partitions.zero_live import NO_BOOT, make_memory, surviving_memory
 
-CHUNK_BYTES_MIN = 1 << 20
-BITS_BYTES_MAX = 64 << 10
+CHUNK_BYTES_MIN: Final = 1 << 20
+BITS_BYTES_MAX: Final = 64 << 10
 """The map is written whole at each save, so it stays small: 512 GiB at the smallest chunk."""
-_BITS_AT = 32
+_BITS_AT: Final = 32
 _MADE, _PERSISTED, _SEQUENCE, _BROKEN = range(4)
 
 Zero = Callable[[int, int], None]

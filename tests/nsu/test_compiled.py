@@ -21,7 +21,9 @@ QUICK = ("tests/protocol", "tests/hostside/driver/test_driver.py", "tests/hostsi
 """What is run compiled as well, in the test's own process; the rest: pytest --compiled FOLDER."""
 
 
-def python(*arguments: str, folder: Path = ROOT, timeout_s: float = 60, **more: str) -> subprocess.CompletedProcess[str]:
+def python(
+    *arguments: str, folder: Path = ROOT, timeout_s: float = 60, **more: str
+) -> subprocess.CompletedProcess[str]:
     """Run Python on the project in `folder`; NSU_PLAIN is as given, or not set."""
     environment = {name: value for name, value in os.environ.items() if name != "NSU_PLAIN"}
     environment |= {"PYTHONPATH": str(folder), **more}
@@ -162,6 +164,6 @@ def test_a_traceback_of_machine_code_names_file_and_line() -> None:
     line = next(
         number
         for number, text in enumerate(source_of("ipc.buffers").read_text().splitlines(), 1)
-        if 'no slot {slot} in a pool of' in text
+        if "no slot {slot} in a pool of" in text
     )
     assert f'ipc/buffers.py", line {line}, in view' in said, said

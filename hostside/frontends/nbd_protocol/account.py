@@ -6,6 +6,7 @@ be sent. One request is always allowed, or a small bound would mean "never".
 """
 
 from collections.abc import Callable
+from typing import Final
 
 from hostside.driver.request import Request
 from hostside.frontends.base import Driver
@@ -27,11 +28,11 @@ from hostside.frontends.nbd_protocol.transmission_layout import (
 )
 from protocol.ops import Op
 
-_OP_WRITE = int(Op.WRITE)
-_DATA = int(Chunk.OFFSET_DATA)
+_OP_WRITE: Final = int(Op.WRITE)
+_DATA: Final = int(Chunk.OFFSET_DATA)
 
-_pack_simple = SIMPLE_REPLY.pack
-_pack_data = DATA_CHUNK.pack
+_pack_simple: Final = SIMPLE_REPLY.pack
+_pack_data: Final = DATA_CHUNK.pack
 
 
 class Account:

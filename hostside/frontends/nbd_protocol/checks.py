@@ -6,7 +6,7 @@ to, whether the numbers are multiples of a block, whether they fit. Each refusal
 sentence that says what is wrong and what would be right.
 """
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from hostside.driver.unit import UnitFlag, UnitInfo
 from hostside.frontends.nbd_protocol.numbers import (
@@ -18,14 +18,14 @@ from hostside.frontends.nbd_protocol.numbers import (
     TransmissionFlag,
 )
 
-READ = int(Command.READ)
-WRITE = int(Command.WRITE)
-FLUSH = int(Command.FLUSH)
-WRITE_ZEROES = int(Command.WRITE_ZEROES)
+READ: Final = int(Command.READ)
+WRITE: Final = int(Command.WRITE)
+FLUSH: Final = int(Command.FLUSH)
+WRITE_ZEROES: Final = int(Command.WRITE_ZEROES)
 
-_UNALIGNED = BLOCK_BYTES_MIN - 1
-_CHANGING = frozenset({WRITE, int(Command.TRIM), WRITE_ZEROES})
-_ENOSPC_PAST_END = frozenset({WRITE, WRITE_ZEROES})
+_UNALIGNED: Final = BLOCK_BYTES_MIN - 1
+_CHANGING: Final = frozenset({WRITE, int(Command.TRIM), WRITE_ZEROES})
+_ENOSPC_PAST_END: Final = frozenset({WRITE, WRITE_ZEROES})
 
 
 class Refusal(NamedTuple):

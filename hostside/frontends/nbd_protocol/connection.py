@@ -11,6 +11,7 @@ The edge that has the socket does three things, and knows nothing of NBD:
 
 from collections.abc import Callable
 from enum import Enum, auto
+from typing import Final
 
 from hostside.driver.request import Request
 from hostside.frontends.base import Driver
@@ -22,7 +23,7 @@ from hostside.frontends.nbd_protocol.handshake import ServerHandshake
 from hostside.frontends.nbd_protocol.outbox import Outbox
 from hostside.frontends.nbd_protocol.transmission import HELD_BYTES_MAX, PART_BYTES, Transmission
 
-BUFFER_BYTES = 256 << 10
+BUFFER_BYTES: Final = 256 << 10
 """The common buffer of a client: sixty writes of 4 KiB in one recv. Larger payloads bypass it but for their
 first piece."""
 

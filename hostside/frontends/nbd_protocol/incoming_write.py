@@ -1,12 +1,14 @@
 """A write whose payload does not come whole with its header, is larger than a part, or is not wanted."""
 
+from typing import Final
+
 from hostside.driver.request import Request
 from hostside.frontends.nbd_protocol.account import Account
 from hostside.frontends.nbd_protocol.checks import Refusal
 from hostside.frontends.nbd_protocol.transaction import Transaction
 from protocol.ops import Op
 
-_WRITE = int(Op.WRITE)
+_WRITE: Final = int(Op.WRITE)
 
 
 class IncomingWrite(Transaction):

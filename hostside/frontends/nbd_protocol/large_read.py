@@ -1,12 +1,14 @@
 """Reads larger than a part: in chunks where the client can take them, gathered where it can't."""
 
+from typing import Final
+
 from hostside.driver.request import Request
 from hostside.frontends.nbd_protocol.account import Account
 from hostside.frontends.nbd_protocol.transaction import Transaction
 from hostside.frontends.nbd_protocol.transmission_layout import data_chunk, none_chunk, simple_reply
 from protocol.ops import Op
 
-_READ = int(Op.READ)
+_READ: Final = int(Op.READ)
 
 
 class ChunkedRead(Transaction):

@@ -19,6 +19,7 @@ request, and when it is done one reply pushed. Everything longer is a Transactio
 """
 
 from functools import partial
+from typing import Final
 
 from hostside.frontends.nbd_protocol.account import Account
 from hostside.frontends.nbd_protocol.checks import Border, Refusal
@@ -43,27 +44,27 @@ from hostside.frontends.nbd_protocol.transmission_layout import (
 from hostside.frontends.nbd_protocol.zero_write import ZeroWrite
 from protocol.ops import Op
 
-PART_BYTES = 1 << 20
-HELD_BYTES_MAX = 16 << 20
+PART_BYTES: Final = 1 << 20
+HELD_BYTES_MAX: Final = 16 << 20
 
-_OP_READ = int(Op.READ)
-_OP_WRITE = int(Op.WRITE)
-_OPS_WITHOUT_PAYLOAD = {
+_OP_READ: Final = int(Op.READ)
+_OP_WRITE: Final = int(Op.WRITE)
+_OPS_WITHOUT_PAYLOAD: Final = {
     int(Command.FLUSH): int(Op.FLUSH),
     int(Command.TRIM): int(Op.TRIM),
     int(Command.WRITE_ZEROES): int(Op.WRITE_ZEROES),
 }
-_READ = int(Command.READ)
-_WRITE = int(Command.WRITE)
-_DISC = int(Command.DISC)
-_WRITE_ZEROES = int(Command.WRITE_ZEROES)
-_FUA = int(CommandFlag.FUA)
-_NO_HOLE = int(CommandFlag.NO_HOLE)
-_DF = int(CommandFlag.DF)
-_NO_ROOM = -1
-_SHUTDOWN = Refusal(NbdError.ESHUTDOWN, "The disk is being shut down; connect again when it is back.")
+_READ: Final = int(Command.READ)
+_WRITE: Final = int(Command.WRITE)
+_DISC: Final = int(Command.DISC)
+_WRITE_ZEROES: Final = int(Command.WRITE_ZEROES)
+_FUA: Final = int(CommandFlag.FUA)
+_NO_HOLE: Final = int(CommandFlag.NO_HOLE)
+_DF: Final = int(CommandFlag.DF)
+_NO_ROOM: Final = -1
+_SHUTDOWN: Final = Refusal(NbdError.ESHUTDOWN, "The disk is being shut down; connect again when it is back.")
 
-_unpack_request = REQUEST.unpack_from
+_unpack_request: Final = REQUEST.unpack_from
 
 
 class Transmission:

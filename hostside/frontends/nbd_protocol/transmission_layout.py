@@ -21,6 +21,7 @@ ERROR_CHUNK         CHUNK and 20  4 error, 24  2 length of the sentence (then th
 
 from collections.abc import Callable
 from struct import Struct
+from typing import Final
 
 from hostside.frontends.nbd_protocol.numbers import (
     CHUNK_DONE,
@@ -30,23 +31,23 @@ from hostside.frontends.nbd_protocol.numbers import (
     Chunk,
 )
 
-REQUEST = Struct(">IHHQQI")
-SIMPLE_REPLY = Struct(">IIQ")
-CHUNK = Struct(">IHHQI")
-DATA_CHUNK = Struct(">IHHQIQ")
-ERROR_CHUNK = Struct(">IHHQIIH")
-CHUNK_OFFSET = Struct(">Q")
-HOLE = Struct(">QI")
-ERROR_HEAD = Struct(">IH")
+REQUEST: Final = Struct(">IHHQQI")
+SIMPLE_REPLY: Final = Struct(">IIQ")
+CHUNK: Final = Struct(">IHHQI")
+DATA_CHUNK: Final = Struct(">IHHQIQ")
+ERROR_CHUNK: Final = Struct(">IHHQIIH")
+CHUNK_OFFSET: Final = Struct(">Q")
+HOLE: Final = Struct(">QI")
+ERROR_HEAD: Final = Struct(">IH")
 
-REQUEST_BYTES = REQUEST.size
+REQUEST_BYTES: Final = REQUEST.size
 assert (REQUEST_BYTES, SIMPLE_REPLY.size, CHUNK.size) == (28, 16, 20)
 assert DATA_CHUNK.size == CHUNK.size + CHUNK_OFFSET.size
 assert ERROR_CHUNK.size == CHUNK.size + ERROR_HEAD.size
 
-_CHUNK_NONE = int(Chunk.NONE)
-_CHUNK_DATA = int(Chunk.OFFSET_DATA)
-_CHUNK_ERROR = int(Chunk.ERROR)
+_CHUNK_NONE: Final = int(Chunk.NONE)
+_CHUNK_DATA: Final = int(Chunk.OFFSET_DATA)
+_CHUNK_ERROR: Final = int(Chunk.ERROR)
 
 
 def simple_reply(cookie: int, error: int = 0) -> bytes:

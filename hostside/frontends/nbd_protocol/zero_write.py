@@ -1,11 +1,13 @@
 """Zeroing by hand, where the client forbids holes."""
 
+from typing import Final
+
 from hostside.frontends.nbd_protocol.transaction import Transaction
 from protocol.limits import SPLIT_BYTES
 from protocol.ops import Op
 
-_WRITE = int(Op.WRITE)
-_ZEROES = memoryview(bytes(SPLIT_BYTES))
+_WRITE: Final = int(Op.WRITE)
+_ZEROES: Final = memoryview(bytes(SPLIT_BYTES))
 
 
 class ZeroWrite(Transaction):
