@@ -21,8 +21,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench.door import Load
-from bench.run import USE_BYTES, run_fio
+from bench.fio import run_fio
+from bench.load import USE_BYTES, Load
 from ipc.say import voice
 from nsu.arrays import arrays_of, replace
 from serverside.arrays.base import Array
@@ -144,8 +144,8 @@ def over_the_way(world: World, seconds: float) -> Row:
     """Give what fio gets at the NBD door."""
     found = {}
     for name, (op, size_bytes, depth, sequential) in LOADS.items():
-        load = Load(op, size_bytes, depth, sequential, seconds)
-        per_second_ = run_fio(world.uri("bench"), load, []).per_second
+        load = Load(op, size_bytes, depth, sequential)
+        per_second_ = run_fio(world.uri("bench"), load, seconds, connections=1, servers=list).per_second
         found[name] = per_second_ / 1e3 if "k/s" in name else per_second_ * size_bytes / 1e6
     return found
 
@@ -161,8 +161,10 @@ def rows_of_the_way(folder: Path, seconds: float) -> dict[str, Row]:
         place = Path(tempfile.mkdtemp(prefix="nsu-b-", dir=folder))
         units = {"bench": USE_BYTES // 512}
         with spawn_world(units=units, paths=PATHS, level=level, drives=DRIVES, folder=place) as world:
-            fill = Load("write", 1 << 20, 8, True, 2)
-            run_fio(world.uri("bench"), fill, [])  # so that nothing measured is the making of blocks
+            fill = Load("write", 1 << 20, 8, True)
+            run_fio(
+                world.uri("bench"), fill, 2, connections=1, servers=list
+            )  # so that nothing measured is the making of blocks
             found[level] = over_the_way(world, seconds)
             if level in LAYOUTS:
                 replace(world.machine.state, "unit0", "1", None, force=False)

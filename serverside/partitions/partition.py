@@ -40,6 +40,13 @@ class Partition:
         self._drive = array.only_drive if zero_map is None else None
         """The drive on which all of the partition lies, byte for byte: the way of most I/O, in one call."""
 
+    @property
+    def written_blocks(self) -> int | None:
+        """Nothing from this block on was ever written; None: nobody knows (no zero map)."""
+        if self.zero_map is None:
+            return None
+        return min(-(-self.zero_map.live_end_bytes // BLOCK_BYTES), self.blocks)
+
     def needs_owner(self, op: int, lba: int, blocks: int, durable: bool = True) -> bool:
         """Whether this must be done by the array's driver process.
 

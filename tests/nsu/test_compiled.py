@@ -122,7 +122,7 @@ def derived_from_hot(file: Path) -> list[str]:
 
 
 def test_no_hot_function_calls_exceptions_of_two_kinds_by_one_name() -> None:
-    """mypyc has one type for a name in a function, that of the first: the second would raise TypeError."""
+    """A name has one type in a function that mypyc compiled, that of the first: the second would raise TypeError."""
     found = [f"{name}: {where}" for name in HOT for where in exceptions_of_two_kinds(source_of(name))]
     assert not found, "\n".join(found)
 

@@ -305,8 +305,9 @@ FIELDS = [name for name in Header._fields if name not in ("header_crc", "text", 
 
 def a_request(**fields: int) -> bytes:
     """Give one plain READ of the second unit, but for `fields`."""
-    plain: dict[str, Any] = {"zn_hostid": SESSION, "zn_zlun": 1, "zn_op": Op.READ, "zn_requestid": 77, "zn_reqsz_lo": 4096}
-    plain |= {"zn_lba_lo": 8, "zn_marker": MARKER, "session_epoch": EPOCH, "path": 9, "generation": 5}
+    plain: dict[str, Any] = {"zn_hostid": SESSION, "zn_zlun": 1, "zn_op": Op.READ, "zn_requestid": 77}
+    plain |= {"zn_reqsz_lo": 4096, "zn_lba_lo": 8, "zn_marker": MARKER, "session_epoch": EPOCH, "path": 9}
+    plain["generation"] = 5
     return encode(Header(**(plain | fields)))
 
 
