@@ -1,7 +1,7 @@
 """The hot modules as machine code: which they are, where it lies, and when it may run.
 
-Each of them has two twins made from the same source. The plain one is read, debugged and simulated; the fast one is made
-by mypyc (`setup.py` is the recipe, for `make fast` and for wheels), and costs about half of the processor time.
+Each of them has two twins made from the same source. The plain one is read, debugged and simulated; the fast one is
+made by mypyc (`setup.py` is the recipe, for `make fast` and for wheels) and needs about half of the processor time.
 
 In a checkout `make fast` puts the machine code into build/compiled/DIGEST. The digest is of every source that could have
 a say in it, so code that is not of exactly the present sources is never run: whoever edits a file runs plain until the
@@ -86,7 +86,7 @@ HOT: Final = (
     "serverside.partitions.zero_map",
     "serverside.srw",
 )
-"""The modules on a block's way. Closed: nobody outside derives from a class of theirs, which machine code does not allow."""
+"""The modules on a block's way. Nobody outside derives from a class of theirs, which machine code does not allow."""
 
 ROOMS: Final = ("hostside", "ipc", "protocol", "serverside")
 ROOT: Final = Path(__file__).resolve().parent.parent

@@ -36,8 +36,8 @@ import errno
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from uuid import UUID
 from typing import Final
+from uuid import UUID
 
 from protocol.limits import BLOCK_BYTES
 from serverside.drives.base import DriveError
