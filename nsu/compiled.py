@@ -3,8 +3,8 @@
 Each of them has two twins made from the same source. The plain one is read, debugged and simulated; the fast one is
 made by mypyc (`setup.py` is the recipe, for `make fast` and for wheels) and needs about half of the processor time.
 
-In a checkout `make fast` puts the machine code into build/compiled/DIGEST. The digest is of every source that could have
-a say in it, so code that is not of exactly the present sources is never run: whoever edits a file runs plain until the
+In a checkout `make fast` puts the machine code into build/compiled/DIGEST. The digest is of every source that has a
+say in it, so code that is not of exactly the present sources is never run: whoever edits a file runs plain until the
 next `make fast`. In an installed package it lies beside the sources, as in any wheel; without a compiler at the
 installation there is none, and all is plain. NSU_PLAIN=1 has the plain twin run wherever.
 
