@@ -25,6 +25,7 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from hostside.driver.waited import Waited
 from hostside.incoming import Finished, Incoming, Sent
@@ -58,19 +59,22 @@ from protocol.timers import (
     UNANSWERED_MOST_S,
 )
 
-VECTORS_MAX = 1000
+VECTORS_MAX: Final = 1000
 """The kernel takes 1,024 vectors in one sendmsg."""
-LOOK_NS = int(LOOK_EVERY_S * 1e9)
-PING_TAG = 0xFFFFFFFF
+LOOK_NS: Final = int(LOOK_EVERY_S * 1e9)
+PING_TAG: Final = 0xFFFFFFFF
 
 # Plain integers: an IntEnum's `==` and an IntFlag's `&` cost more than all else that is done with them here.
-READ, WRITE, PING = int(Op.READ), int(Op.WRITE), int(Op.PING)
-TRACE, PAYLOAD_CRC = int(Flag.TRACE), int(Flag.PAYLOAD_CRC)
-DONE = int(Report.DONE)
-PAYLOAD_OPS = frozenset({READ, WRITE})
-pack_report = REPORT.pack
+READ: Final = int(Op.READ)
+WRITE: Final = int(Op.WRITE)
+PING: Final = int(Op.PING)
+TRACE: Final = int(Flag.TRACE)
+PAYLOAD_CRC: Final = int(Flag.PAYLOAD_CRC)
+DONE: Final = int(Report.DONE)
+PAYLOAD_OPS: Final = frozenset({READ, WRITE})
+pack_report: Final = REPORT.pack
 REQUESTS, ERRORS, READ_BYTES, WRITTEN_BYTES, WAITED_MS, ROUND_TRIP_US = range(len(PATH_COUNTERS))
-HEARD = HEARTS.index("heard_ns")
+HEARD: Final = HEARTS.index("heard_ns")
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ answers' bytes. They are brought together in the buffer and read from there (`_s
 from collections import deque
 from collections.abc import Callable
 from itertools import islice
+from typing import Final
 
 from ipc.vectors import rest_after
 from protocol.data_base import READ, Answer, HostData
@@ -24,10 +25,10 @@ Sent = tuple[memoryview, Command, int]
 Finished = tuple[Sent, Answer | None]
 """A request and its answer; None for the good answer to a plain request, which says nothing more."""
 
-RECEIVE_BYTES = 256 << 10
-LARGE_BYTES = 16 << 10
+RECEIVE_BYTES: Final = 256 << 10
+LARGE_BYTES: Final = 16 << 10
 """Below this, a copy out of the buffer costs less than a place of its own in the receive."""
-AHEAD_MAX = 8
+AHEAD_MAX: Final = 8
 """So many large READs are scattered by one receive."""
 
 

@@ -31,7 +31,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from errno import ENOSPC, ESTALE
-from typing import Protocol
+from typing import Final, Protocol
 
 from ipc.child import Life
 from ipc.counters import CounterRow
@@ -49,29 +49,31 @@ from serverside.driver.channel import DriverGone
 from serverside.drives.base import DriveError
 from serverside.storage import HostView
 
-RECEIVE_BYTES = 1 << 20
+RECEIVE_BYTES: Final = 1 << 20
 """One receive takes this much at most: 1 MiB holds at least seven of the largest requests."""
-SCRATCH_BYTES = 1 << 20
-SEND_AT_BYTES = 128 << 10
+SCRATCH_BYTES: Final = 1 << 20
+SEND_AT_BYTES: Final = 128 << 10
 """Answers go out at this much data even when more requests wait, so that the wire never idles behind the drives."""
-ANSWERS_MAX = 8
+ANSWERS_MAX: Final = 8
 """Answers per sendmsg, though more requests wait: so the agent works on these while we do the next.
 
 Measured on two cores, 4 KiB reads at depth 32: with all 32 in one send 51 thousand/s over one path, 66 with 8, because
 the three processes no longer wait for each other in a ring; over two paths 61 and 58.
 """
-IDLE_S = 1
+IDLE_S: Final = 1
 """A receive or send gives up for a moment this often, so that the heart beats."""
-GOODBYE_S = 1.0
+GOODBYE_S: Final = 1.0
 
-WHY = {ENOSPC: Detail.NO_SPACE, ESTALE: Detail.STALE_GENERATION}
+WHY: Final = {ENOSPC: Detail.NO_SPACE, ESTALE: Detail.STALE_GENERATION}
 """errno of a request that a drive or the driver refused -> its detail number; any other is a failed drive."""
 
-COUNTERS = ("reads", "writes", "others", "refused", "read_bytes", "written_bytes")
+COUNTERS: Final = ("reads", "writes", "others", "refused", "read_bytes", "written_bytes")
 READS, WRITES, OTHERS, REFUSED, READ_BYTES, WRITTEN_BYTES = range(len(COUNTERS))
 
 # Plain integers on the hot path: looking up an enum's member costs as much as what is done with it.
-READ, WRITE, FUA = int(Op.READ), int(Op.WRITE), int(Flag.FUA)
+READ: Final = int(Op.READ)
+WRITE: Final = int(Op.WRITE)
+FUA: Final = int(Flag.FUA)
 
 
 class Door(Protocol):

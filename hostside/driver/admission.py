@@ -1,6 +1,7 @@
 """The driver's border: what is refused before it enters, each with an errno and a sentence."""
 
 from errno import EINVAL, EOPNOTSUPP, EROFS
+from typing import Final
 
 from hostside.driver.request import Request
 from hostside.driver.unit import UnitFlag, UnitInfo
@@ -10,17 +11,17 @@ from protocol.ops import Op
 Refusal = tuple[int, str]
 """errno, sentence."""
 
-READ = int(Op.READ)
-WRITE = int(Op.WRITE)
-FLUSH = int(Op.FLUSH)
-TRIM = int(Op.TRIM)
-WRITE_ZEROES = int(Op.WRITE_ZEROES)
-_NAMES = {READ: "READ", WRITE: "WRITE", FLUSH: "FLUSH", TRIM: "TRIM", WRITE_ZEROES: "WRITE ZEROES"}
+READ: Final = int(Op.READ)
+WRITE: Final = int(Op.WRITE)
+FLUSH: Final = int(Op.FLUSH)
+TRIM: Final = int(Op.TRIM)
+WRITE_ZEROES: Final = int(Op.WRITE_ZEROES)
+_NAMES: Final = {READ: "READ", WRITE: "WRITE", FLUSH: "FLUSH", TRIM: "TRIM", WRITE_ZEROES: "WRITE ZEROES"}
 
 # Plain numbers, because IntFlag's arithmetic would cost a small request a third of its time.
-_READ_ONLY = int(UnitFlag.READ_ONLY)
-_CAN_FUA = int(UnitFlag.CAN_FUA)
-_NEEDS = {
+_READ_ONLY: Final = int(UnitFlag.READ_ONLY)
+_CAN_FUA: Final = int(UnitFlag.CAN_FUA)
+_NEEDS: Final = {
     FLUSH: int(UnitFlag.CAN_FLUSH),
     TRIM: int(UnitFlag.CAN_TRIM),
     WRITE_ZEROES: int(UnitFlag.CAN_WRITE_ZEROES),

@@ -47,6 +47,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from errno import EIO, ESHUTDOWN
 from os import strerror
+from typing import Final
 
 from hostside.driver.admission import FLUSH, READ, WRITE, refusal
 from hostside.driver.flushes import Flushes
@@ -69,11 +70,11 @@ from ipc.buffers import BufferPool
 from protocol.limits import BLOCK_BYTES
 from protocol.ops import Flag
 
-_DONE = int(Report.DONE)
-_FUA = int(Flag.FUA)
-_ERRNO_MAX = 4095
+_DONE: Final = int(Report.DONE)
+_FUA: Final = int(Flag.FUA)
+_ERRNO_MAX: Final = 4095
 """No errno is higher; -1 of Appendix D is none."""
-LOST_POWER = "the NSU lost power: writes since the last flush may be lost"
+LOST_POWER: Final = "the NSU lost power: writes since the last flush may be lost"
 
 
 class HostDriver:

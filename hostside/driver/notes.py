@@ -18,14 +18,15 @@ agent the other stages of the host and, as the server told them, those of the se
 import mmap
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from hostside.driver.tags import index_bits
 
-STAGES = ("1H", "2H", "3H", "4H", "5H", "6H", "7H", "1S", "2S", "3S", "4S", "5S", "6S")
+STAGES: Final = ("1H", "2H", "3H", "4H", "5H", "6H", "7H", "1S", "2S", "3S", "4S", "5S", "6S")
 """The messages of Figures 5 and 6, in the order of a row's stamps."""
-SENTENCE_BYTES = 256
-_ROW_BYTES = 384
-_STAGE_INDEX = {stage: index for index, stage in enumerate(STAGES)}
+SENTENCE_BYTES: Final = 256
+_ROW_BYTES: Final = 384
+_STAGE_INDEX: Final = {stage: index for index, stage in enumerate(STAGES)}
 
 assert SENTENCE_BYTES + 8 * len(STAGES) <= _ROW_BYTES
 

@@ -24,13 +24,15 @@ chosen since, would be slow for ever; therefore one that stood idle for `PROBE_S
 show what it can.
 """
 
-COMMAND_COST_BYTES = 4096
-RATE_AT_FIRST = 100e6
+from typing import Final
+
+COMMAND_COST_BYTES: Final = 4096
+RATE_AT_FIRST: Final = 100e6
 """Bytes per second, of a path not measured yet."""
-_FIRST_WEIGHT_BYTES = 65536
-_KEEP = 0.875
+_FIRST_WEIGHT_BYTES: Final = 65536
+_KEEP: Final = 0.875
 """How much of the sums a new sample leaves."""
-PROBE_S = 1.0
+PROBE_S: Final = 1.0
 
 
 def is_newer(incarnation: int, other: int) -> bool:

@@ -21,12 +21,13 @@ everybody looks into; it is all but always empty.
 
 from collections.abc import Iterable, Iterator
 from itertools import chain
+from typing import Final
 
 from hostside.driver.request import Request
 
-REGION_SHIFT = 17
+REGION_SHIFT: Final = 17
 """2 ** 17 = 128 KiB: two constituents."""
-NARROW_REGIONS = 64
+NARROW_REGIONS: Final = 64
 
 
 class RangeLock:

@@ -11,11 +11,12 @@ So that no disagreement lasts for ever, a command comes back at most `REFUSALS_M
 
 from enum import Enum, auto
 from errno import ESHUTDOWN, ESTALE
+from typing import Final
 
 from hostside.driver.request import Constituent
 
-RETRY_S = 1.0
-REFUSALS_MAX = 64
+RETRY_S: Final = 1.0
+REFUSALS_MAX: Final = 64
 
 
 class Verdict(Enum):

@@ -10,13 +10,15 @@
     keeps a path busy for long.
 """
 
+from typing import Final
+
 from protocol.limits import SPLIT_BYTES
 from protocol.ops import Op
 
-NO_PAYLOAD_SPLIT_BYTES = 64 << 20
-CUT_BYTES = 4096
+NO_PAYLOAD_SPLIT_BYTES: Final = 64 << 20
+CUT_BYTES: Final = 4096
 
-_PAYLOAD_OPS = (int(Op.READ), int(Op.WRITE))
+_PAYLOAD_OPS: Final = (int(Op.READ), int(Op.WRITE))
 
 
 def split(op: int, offset_bytes: int, length_bytes: int) -> list[tuple[int, int]]:

@@ -10,9 +10,11 @@ report that comes late, for a use that is over, carries an attempt that the row 
 mistaken for today's. The highest bit stays 0: the tags that have it are the agents' own (a ping's).
 """
 
+from typing import Final
+
 from hostside.driver.request import Constituent
 
-ATTEMPTS_MASK = 0x7FFFFFFF
+ATTEMPTS_MASK: Final = 0x7FFFFFFF
 
 
 def index_bits(tags_max: int) -> int:

@@ -1,13 +1,14 @@
 """Traces: the next constituent that somebody wants to see on its way through Figures 5 and 6."""
 
 from collections.abc import Callable
+from typing import Final
 
 from hostside.driver.notes import Notes, Trace, TraceWish
 from hostside.driver.request import Constituent
 from protocol.limits import BLOCK_BYTES
 from protocol.ops import Flag
 
-_TRACE = int(Flag.TRACE)
+_TRACE: Final = int(Flag.TRACE)
 
 
 class Tracer:

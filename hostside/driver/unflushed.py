@@ -15,7 +15,9 @@ that covers it was done in a later era, it may be lost, and that FLUSH must not 
     not among those: nobody has been told of it yet, so the FLUSH after its end is the one to fail.
 """
 
-NEVER = 1 << 62
+from typing import Final
+
+NEVER: Final = 1 << 62
 """No era: of what has not been acknowledged."""
 
 

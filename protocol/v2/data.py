@@ -15,6 +15,7 @@ it sent, CRC and all, in place of unpacking what must be equal anyhow.
 
 from collections import deque
 from collections.abc import Sequence
+from typing import Final
 
 from protocol.crc import crc32c
 from protocol.data_base import (
@@ -53,20 +54,20 @@ from protocol.v2.codec import (
     to_text,
 )
 
-_PACK_REQUEST = REQUEST.pack_into
-_UNPACK_REQUEST = REQUEST.unpack_from
-_UNPACK_PLAIN = PLAIN.unpack_from
-_PACK_ANSWER = ANSWER.pack_into
-_UNPACK_ANSWER = ANSWER.unpack_from
-_PACK_CRC = U32.pack_into
-_UNPACK_CRC = U32.unpack_from
-_PAYLOAD_CRC = int(Flag.PAYLOAD_CRC)
-_TRACE = int(Flag.TRACE)
-_OPEN = Data.OPEN
-_UNUSED = bytes(CRC_OFFSET_BYTES - UNUSED_OFFSET_BYTES)
-_NO_TIMES = (0,) * TRACE_TIMES
-_PLAIN = frozenset({READ, WRITE})
-_RANGED = frozenset({READ, WRITE, FLUSH, TRIM, WRITE_ZEROES})
+_PACK_REQUEST: Final = REQUEST.pack_into
+_UNPACK_REQUEST: Final = REQUEST.unpack_from
+_UNPACK_PLAIN: Final = PLAIN.unpack_from
+_PACK_ANSWER: Final = ANSWER.pack_into
+_UNPACK_ANSWER: Final = ANSWER.unpack_from
+_PACK_CRC: Final = U32.pack_into
+_UNPACK_CRC: Final = U32.unpack_from
+_PAYLOAD_CRC: Final = int(Flag.PAYLOAD_CRC)
+_TRACE: Final = int(Flag.TRACE)
+_OPEN: Final = Data.OPEN
+_UNUSED: Final = bytes(CRC_OFFSET_BYTES - UNUSED_OFFSET_BYTES)
+_NO_TIMES: Final = (0,) * TRACE_TIMES
+_PLAIN: Final = frozenset({READ, WRITE})
+_RANGED: Final = frozenset({READ, WRITE, FLUSH, TRIM, WRITE_ZEROES})
 
 
 class V2ServerData(ServerData):
