@@ -4,6 +4,7 @@ All else that setuptools is to know stands in setup.cfg. Without a compiler, Pyt
 them fails, the package is plain and does the same. Editable installs are plain: `make fast` is for them.
 """
 
+import os
 import shutil
 import sys
 import sysconfig
@@ -20,7 +21,7 @@ from nsu.compiled import HOT, source_of  # noqa: E402 - found by the line above
 
 def why_not() -> str:
     """Say what is missing to make machine code; empty: nothing."""
-    compiler = str(sysconfig.get_config_var("CC")).split()[0]
+    compiler = (os.environ.get("CC") or str(sysconfig.get_config_var("CC"))).split()[0]
     if shutil.which(compiler) is None:
         return f"there is no C compiler ({compiler})"
     if not (Path(sysconfig.get_path("include")) / "Python.h").exists():
@@ -33,7 +34,7 @@ def why_not() -> str:
 
 
 def extensions() -> list[Extension]:
-    """Translate the hot modules to C, when machine code is asked for: with their bodies in one library for each side.
+    """Translate the hot modules to C, when machine code is asked for.
 
     Types are checked as far as the code needs them; whether they are right is the business of `make check`.
     """

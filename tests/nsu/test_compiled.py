@@ -104,6 +104,14 @@ def test_machine_code_asked_for_too_late_is_a_bug_that_is_said() -> None:
     assert "RuntimeError: use_compiled comes before any hot module is imported; protocol.crc was" in done.stderr
 
 
+def test_without_a_compiler_all_is_plain_and_one_line_says_why(tmp_path: Path) -> None:
+    """What pip runs to make a wheel goes the same way."""
+    places = ["--build-lib", str(tmp_path / "lib"), "--build-temp", str(tmp_path / "temp")]
+    done = python("setup.py", "--quiet", "build_ext", *places, CC="/no/such/cc")
+    assert (done.returncode, list(tmp_path.iterdir())) == (0, [])
+    assert done.stderr == "nsu: no machine code is made, all goes on plain: there is no C compiler (/no/such/cc)\n"
+
+
 def test_nobody_outside_derives_from_a_hot_class() -> None:
     """Machine code refuses to make an object of such a class."""
     outside = [file for room in (*ROOMS, "nsu") for file in (ROOT / room).rglob("*.py")]
