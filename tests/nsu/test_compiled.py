@@ -65,7 +65,7 @@ def test_every_hot_module_is_machine_code_then() -> None:
 def test_real_processes_run_it() -> None:
     """The agent's own map of its memory says so, and `nsu status`."""
     with spawn_world(units={"unit_1": 2048}, paths=1) as world:
-        assert world.status()["supervisor"]["code"] == "compiled"
+        assert world.machine.status()["supervisor"]["code"] == "compiled"
         agent = world.machine.pids("nsu: agent")[0]
         assert str(BUILT / digest()) in Path(f"/proc/{agent}/maps").read_text()
 
