@@ -51,7 +51,8 @@ class Row:
 
 def live(capacity: int, deeds: Sequence[tuple[int, int]]) -> None:
     """Create, delete and grow; after each deed compare with the row."""
-    row, table = Row(capacity), {}
+    row = Row(capacity)
+    table: dict[int, Extent] = {}
     for serial, (kind, amount) in enumerate(deeds):
         used = table.values()
         if kind < 2 or not table:
@@ -78,23 +79,22 @@ def live(capacity: int, deeds: Sequence[tuple[int, int]]) -> None:
 
 
 deeds = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 1 << 16)), max_size=20)
-EXACTLY = {"deadline": None, "suppress_health_check": list(HealthCheck)}
 
 
-@settings(max_examples=1500, **EXACTLY)
+@settings(max_examples=1500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(1, 90), deeds)
 def test_random_lives_of_a_small_array(capacity: int, deeds: list[tuple[int, int]]) -> None:
     live(capacity, deeds)
 
 
-@settings(max_examples=40, **EXACTLY)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(deeds)
 def test_random_lives_of_an_array_with_room_for_alignment(deeds: list[tuple[int, int]]) -> None:
     live(LARGE_BLOCKS, deeds)
 
 
 @pytest.mark.soak
-@settings(max_examples=40_000, **EXACTLY)
+@settings(max_examples=40_000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(1, 90), deeds)
 def test_forty_thousand_lives(capacity: int, deeds: list[tuple[int, int]]) -> None:
     live(capacity, deeds)
