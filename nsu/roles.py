@@ -37,6 +37,9 @@ PASSING = frozenset({EADDRINUSE, EBUSY})
 """Errors at a start that pass by themselves: a killed predecessor's processes may still hold a port or a drive."""
 
 
+ERRORS_TOLD = 4
+"""Of a bad nsu.conf, in a warning; `nsu check` tells all."""
+
 HINTS = {
     EACCES: "; a port below 1024 needs root or CAP_NET_BIND_SERVICE",
 }
@@ -51,7 +54,8 @@ def mains(conf_path: Path, loaded: Loaded, seen: Stamp | None, words: LastWords)
     found: dict[str, Main] = {}
     server, host = loaded.server, loaded.host
     if server is not None:
-        watch = ConfWatch(conf_path, server, seen)
+        state_dir = server.state_dir
+        watch = ConfWatch(conf_path, server, seen, lambda text: note_by_hand(state_dir, text, time.time()))
         found["server"] = lambda life: start_server(life, watch, words)
     if host is not None:
         found["host"] = lambda life: start_host(life, host, words)
@@ -90,9 +94,19 @@ def start_host(life: Life, settings: HostRoleSettings, words: LastWords) -> int:
 
 
 class ConfWatch:
-    """Looks whether nsu.conf has changed, and loads it when it has. A bad file changes nothing."""
+    """Looks whether nsu.conf has changed, and loads it when it has. A bad file changes nothing.
 
-    def __init__(self, path: Path, settings: ServerSettings, seen: Stamp | None) -> None:
+    `note` gets each good text, the one of the start too.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        settings: ServerSettings,
+        seen: Stamp | None,
+        note: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.note = note
         self.path = path
         self.settings = settings
         self.seen = seen
@@ -127,7 +141,7 @@ class ConfWatch:
 
     def take_text(self, text: str) -> None:
         self.digest = digest_of(text)
-        note_by_hand(self.settings.state_dir, text, time.time())
+        self.note(text)
 
     def fresh(self) -> ServerSettings | None:
         """Give new settings of the server role, or None."""
@@ -197,9 +211,10 @@ class HostWatch:
         try:
             loaded = load_file(self.path, resolve=lambda _: ())
         except ConfErrors as found:
-            more = f" (and {len(found.errors) - 1} more)" if len(found.errors) > 1 else ""
+            told = ". ".join(map(str, found.errors[:ERRORS_TOLD]))
+            more = f". And {len(found.errors) - ERRORS_TOLD} more" if len(found.errors) > ERRORS_TOLD else ""
             return (
-                f"nsu.conf is not good now; what runs keeps its former settings: {found.errors[0]}{more}."
+                f"nsu.conf is not good now; what runs keeps its former settings. {told}{more}."
                 " See: nsu check, nsu rollback",
             )
         changed = []
