@@ -82,6 +82,7 @@ INDEPENDENT = frozenset({"tests/system/independent_v1_host.py"})
 REAL = "real processes only:"
 TRANSMISSION = "a part of transmission.py: tests/hostside/frontends/nbd_protocol/test_transmission.py"
 UNMIRRORED: dict[str, str] = {
+    "nsu/__main__.py": "one call before another: tests/nsu/test_compiled.py",
     "serverside/settings.py": "frozen data with properties of a line or two: tests/nsu/conf/test_load.py",
     "serverside/redundancy/guard.py": "a contract without code: tests/serverside/redundancy/test_journal.py",
     "hostside/frontends/nbd_protocol/account.py": TRANSMISSION,

@@ -186,7 +186,7 @@ def test_status_of_both_roles_fits_80_columns(world: World) -> None:
     done = nsu("status", "-c", world.machine.conf)
     assert (done.returncode, done.stderr) == (0, "")
     assert max(map(len, done.stdout.splitlines())) <= 80
-    assert re.match(r"machine box1: server ready \(pid \d+\), host ready \(pid \d+\)\n", done.stdout)
+    assert re.match(r"machine box1, (plain|compiled): server ready \(pid \d+\), host ready \(pid \d+\)\n", done.stdout)
 
 
 @pytest.mark.system

@@ -22,19 +22,18 @@ QUICK = ("tests/protocol", "tests/hostside/driver/test_driver.py", "tests/hostsi
 
 
 def python(
-    *arguments: str, folder: Path = ROOT, timeout_s: float = 60, **more: str
+    *arguments: str, folder: Path = ROOT, timeout_s: float = 60, plain: str = "", compiler: str = ""
 ) -> subprocess.CompletedProcess[str]:
-    """Run Python on the project in `folder`; NSU_PLAIN is as given, or not set."""
-    environment = {name: value for name, value in os.environ.items() if name != "NSU_PLAIN"}
-    environment |= {"PYTHONPATH": str(folder), **more}
+    """Run Python on the project in `folder`, with NSU_PLAIN and CC as given."""
+    environment = os.environ | {"PYTHONPATH": str(folder), "NSU_PLAIN": plain, "CC": compiler}
     command = [sys.executable, *arguments]
     return subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, timeout=timeout_s, check=False
     )
 
 
-def version(folder: Path = ROOT, **more: str) -> str:
-    done = python("-m", "nsu", "--version", folder=folder, **more)
+def version(folder: Path = ROOT, plain: str = "") -> str:
+    done = python("-m", "nsu", "--version", folder=folder, plain=plain)
     assert done.returncode == 0, done.stderr
     return done.stdout.split()[-1]
 
@@ -71,7 +70,7 @@ def test_real_processes_run_it() -> None:
 
 
 def test_nsu_plain_has_the_plain_twin_run() -> None:
-    assert version(NSU_PLAIN="1") == "plain"
+    assert version(plain="1") == "plain"
 
 
 @made
@@ -107,7 +106,7 @@ def test_machine_code_asked_for_too_late_is_a_bug_that_is_said() -> None:
 def test_without_a_compiler_all_is_plain_and_one_line_says_why(tmp_path: Path) -> None:
     """What pip runs to make a wheel goes the same way."""
     places = ["--build-lib", str(tmp_path / "lib"), "--build-temp", str(tmp_path / "temp")]
-    done = python("setup.py", "--quiet", "build_ext", *places, CC="/no/such/cc")
+    done = python("setup.py", "--quiet", "build_ext", *places, compiler="/no/such/cc")
     assert (done.returncode, list(tmp_path.iterdir())) == (0, [])
     assert done.stderr == "nsu: no machine code is made, all goes on plain: there is no C compiler (/no/such/cc)\n"
 

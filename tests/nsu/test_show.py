@@ -261,7 +261,7 @@ def test_trouble_is_told_and_old_reasons_are_not() -> None:
 def test_a_machine_whose_roles_do_not_answer_is_told_too() -> None:
     found = copy.deepcopy(FOUND) | {"server": None, "host": None}
     text = shown(found)
-    assert "machine box1: server ready (pid 4194304), host given up: it failed" in text
+    assert "machine box1, plain: server ready (pid 4194304), host given up: it failed" in text
     assert "paths" not in text
     assert "timers" not in text
 
