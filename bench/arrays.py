@@ -1,10 +1,12 @@
-"""What redundancy costs: our levels beside our own raid0, in one process, on the same drives, in turn.
+"""What redundancy costs: our levels beside our own raid0, on the same four file drives, in turn.
 
-    python -m bench.arrays [--seconds S] [--folder DIR]
+    python -m bench.arrays [--seconds S] [--folder DIR] [--only owner|way]
 
-Four file drives. Figures are those of the owner alone: no sockets, no hand-over. raid5 is measured with its journal,
-and without (it is never served so: a crash would invent data): the difference is the price of a closed write hole.
-Linux md is not measured: it is not in every kernel, and not in the one this was written on.
+The first table is the owner alone, in one process: no sockets, no hand-over. raid5 is measured with its journal, and
+without (it is never served so: a crash would invent data): the difference is the price of a closed write hole. The
+second is the whole way, fio at the NBD door over PATHS paths.
+
+Linux md would be the peer. It is not measured: it is not in every kernel, and not in the one this was written on.
 """
 
 import argparse
@@ -13,12 +15,16 @@ import random
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
+from bench.fio import run_fio
+from bench.load import USE_BYTES, Load
 from ipc.say import voice
+from nsu.arrays import arrays_of, replace
 from serverside.arrays.base import Array
 from serverside.arrays.open import LAYOUTS, open_array
 from serverside.arrays.redundant import Redundant
@@ -27,12 +33,14 @@ from serverside.drives.health import DriveHealth
 from serverside.drives.open import open_drive
 from serverside.redundancy.guard import Change, Guard
 from serverside.settings import ArraySettings, DriveSettings
+from tests.harness import World, spawn_world
 
 DRIVES = 4
 DRIVE_BYTES = 128 << 20
 STRIPE_BYTES = 65536
 ROW_BYTES = (DRIVES - 1) * STRIPE_BYTES
 Row = dict[str, float]
+PATHS = 4
 
 
 def made(folder: Path, level: str) -> Array:
@@ -123,17 +131,69 @@ def rows_of(folder: Path, seconds: float) -> dict[str, Row]:
     return found
 
 
+LOADS = {
+    "4 KiB writes k/s": ("write", 4096, 32, False),
+    "64 KiB writes MB/s": ("write", 65536, 16, True),
+    "1 MiB writes MB/s": ("write", 1 << 20, 8, True),
+    "4 KiB reads k/s": ("read", 4096, 32, False),
+    "1 MiB reads MB/s": ("read", 1 << 20, 8, True),
+}
+
+
+def over_the_way(world: World, seconds: float) -> Row:
+    """Give what fio gets at the NBD door."""
+    found = {}
+    for name, (op, size_bytes, depth, sequential) in LOADS.items():
+        load = Load(op, size_bytes, depth, sequential)
+        per_second_ = run_fio(world.uri("bench"), load, seconds, connections=1, servers=list).per_second
+        found[name] = per_second_ / 1e3 if "k/s" in name else per_second_ * size_bytes / 1e6
+    return found
+
+
+def is_degraded(world: World, _: object) -> bool:
+    (array,) = arrays_of(world.machine.state)
+    return any(drive["state"] == "out" for drive in array["drives"])
+
+
+def rows_of_the_way(folder: Path, seconds: float) -> dict[str, Row]:
+    found = {}
+    for level in ("raid0", "raid10", "raid5"):
+        place = Path(tempfile.mkdtemp(prefix="nsu-b-", dir=folder))
+        units = {"bench": USE_BYTES // 512}
+        with spawn_world(units=units, paths=PATHS, level=level, drives=DRIVES, folder=place) as world:
+            fill = Load("write", 1 << 20, 8, True)
+            run_fio(
+                world.uri("bench"), fill, 2, connections=1, servers=list
+            )  # so that nothing measured is the making of blocks
+            found[level] = over_the_way(world, seconds)
+            if level in LAYOUTS:
+                replace(world.machine.state, "unit0", "1", None, force=False)
+                world.machine.wait_for(partial(is_degraded, world))
+                found[f"{level}, one out"] = over_the_way(world, seconds)
+    return found
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--seconds", type=float, default=1.0, help="of each cell")
     parser.add_argument("--folder", type=Path, default=Path("/dev/shm"))
+    parser.add_argument("--only", choices=["owner", "way"])
     arguments = parser.parse_args()
     voice.write = lambda _: None
+    console = Console(width=150)
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
-        found = rows_of(Path(folder), arguments.seconds)
-    columns = list(found["raid5"])
-    table = Table("level", *columns, title=f"{DRIVES} file drives in {arguments.folder}; in brackets: ÷ raid0")
+        if arguments.only != "way":
+            found = rows_of(Path(folder), arguments.seconds)
+            console.print(table_of(found, f"the owner alone; {DRIVES} file drives in {arguments.folder}"))
+        if arguments.only != "owner":
+            found = rows_of_the_way(Path(folder), max(1, round(arguments.seconds)))
+            console.print(table_of(found, f"the whole way, {PATHS} paths; {DRIVES} file drives in {arguments.folder}"))
+
+
+def table_of(found: dict[str, Row], title: str) -> Table:
+    columns = list(dict.fromkeys(name for row in found.values() for name in row))
+    table = Table("level", *columns, title=f"{title}; in brackets: ÷ raid0")
     for level, row in found.items():
         cells = []
         for name in columns:
@@ -141,7 +201,7 @@ def main() -> None:
             ratio = f" ({row[name] / base:.2f})" if base and name in row else ""
             cells.append(f"{row[name]:.1f}{ratio}" if name in row else "")
         table.add_row(level, *cells)
-    Console(width=150).print(table)
+    return table
 
 
 if __name__ == "__main__":

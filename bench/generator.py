@@ -26,6 +26,7 @@ from hostside.packets import REPORT, Report
 from hostside.wiring import TAGS_MAX, Wiring
 from ipc.child import Life
 from ipc.counters import CounterRow
+from ipc.together import Together, here
 from protocol.ops import Op
 
 OFFSETS = 1 << 16
@@ -112,6 +113,8 @@ class Generator:
         self.commands = wiring.commands
         self.orders = orders
         self.cells = done.cells
+        self.load = wiring.loads.row(index)
+        self.together = Together(here)
         self.wires.pool.populate()
         self.latencies = array("Q", bytes(8 * LATENCIES))
         self.paths_up: set[int] = set()
@@ -179,7 +182,11 @@ class Generator:
             going = going and now_ns() < end_ns
             if going:
                 run.submit()
-            for path, packets in driver.outgoing():
+            outgoing = driver.outgoing()
+            if outgoing:  # as every disk's process does
+                self.together.turn(driver.held)
+                self.load.set("together", self.together.at + 1)
+            for path, packets in outgoing:
                 commands[path].put_many(packets)
             if poll.poll(100):
                 driver.receive(reports.get_many())

@@ -1,9 +1,9 @@
-"""What the two ends of a socket cost: microseconds of processor time per 4 KiB request in an agent and in an SRW.
+"""What each hop costs: microseconds of processor time per 4 KiB request in a disk's process, an agent and an SRW.
 
-    python -m bench.hops [--profile srw|agent]
+    python -m bench.hops [--profile disk|srw|agent]
 
 Each runs alone, over a socket pair that this process fills and empties outside the measured time; the least of many
-rounds is printed, so that a busy machine matters little. `bench.host_driver` does the same for the host driver.
+rounds is printed, so that a busy machine matters little. `bench.host_driver` does the same for the host driver alone.
 """
 
 import argparse
@@ -16,12 +16,19 @@ from collections.abc import Callable
 from pathlib import Path
 from uuid import uuid4
 
+from bench.host_driver import answers, make_driver
 from hostside.agent import Agent, PathOrder
-from hostside.packets import COMMAND
+from hostside.frontends.nbd_clients import NbdClients
+from hostside.frontends.nbd_kernel import pass_handshake
+from hostside.frontends.nbd_protocol.connection import Connection
+from hostside.frontends.nbd_protocol.numbers import REQUEST_MAGIC, Command
+from hostside.frontends.nbd_protocol.transmission_layout import REQUEST
+from hostside.packets import COMMAND, PACKET_BYTES
 from hostside.settings import DiskSettings, ServerEntry
 from hostside.wiring import make_wiring
 from ipc.child import Life
 from ipc.counters import CounterTable
+from ipc.loop import Loop
 from protocol.data import ServerData, UnitLimits, host_data, server_data
 from protocol.ops import Op
 from serverside.arrays.open import open_array
@@ -163,6 +170,63 @@ def time_agent(op: Op, profile: cProfile.Profile | None = None) -> float:
     return sum(least)
 
 
+def time_disk(op: Op, profile: cProfile.Profile | None = None) -> float:
+    """Time one disk's process: take requests from an NBD client, give commands, take reports, answer the client."""
+    loop, driver = Loop(), make_driver(1)
+    ours, theirs = socket.socketpair()
+    for end in (ours, theirs):
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+    theirs.setblocking(False)
+    clients = NbdClients(loop, driver, "bench")
+
+    def past_the_handshake(wake: Callable[[], None]) -> Connection:
+        connection = clients.make_connection(wake)
+        pass_handshake(connection)
+        return connection
+
+    clients.take(ours, past_the_handshake)
+    command = Command.READ if op == Op.READ else Command.WRITE
+    payload = bytes(SIZE) if op == Op.WRITE else b""
+    asked = b"".join(
+        REQUEST.pack(REQUEST_MAGIC, 0, command, number, number * SIZE, SIZE) + payload for number in range(BATCH)
+    )
+    reports: list[bytes] = []
+    batches: list[tuple[int, bytes]] = []
+
+    def gather() -> None:
+        batches.extend(driver.outgoing())
+        if sum(len(packets) for _, packets in batches) == BATCH * PACKET_BYTES:
+            loop.stop()
+
+    loop.after_each(gather)
+    least = [1e9, 1e9]
+
+    def timed(work: Callable[[], None]) -> Callable[[], None]:
+        def run() -> None:
+            if profile:
+                profile.enable()
+            work()
+            if profile:
+                profile.disable()
+
+        return run
+
+    def answering() -> None:
+        driver.receive(reports.pop())
+        batches.clear()
+        loop.call_later(0, loop.stop)
+        loop.run()
+
+    loop.call_later(0, loop.stop)
+    loop.run()
+    for _ in range(ROUNDS):
+        least[0] = min(least[0], least_us(1, lambda: theirs.sendall(asked), timed(loop.run)))
+        least[1] = min(least[1], least_us(1, lambda: reports.append(answers(batches)), timed(answering)))
+        empty(theirs, BATCH * 16)
+    loop.close()
+    return sum(least)
+
+
 def answer(server: ServerData, sock: socket.socket) -> None:
     """Answer what lies in the socket, as an SRW would."""
     received = memoryview(bytearray(BATCH * (512 + SIZE)))
@@ -186,9 +250,9 @@ def answer(server: ServerData, sock: socket.socket) -> None:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--profile", choices=["srw", "agent"])
+    parser.add_argument("--profile", choices=["disk", "srw", "agent"])
     which = parser.parse_args().profile
-    timers = {"srw": time_srw, "agent": time_agent}
+    timers = {"disk": time_disk, "agent": time_agent, "srw": time_srw}
     if which:
         profile = cProfile.Profile()
         timers[which](Op.READ, profile)

@@ -22,6 +22,7 @@ from ipc.exits import Exit
 from ipc.loop import Loop
 from ipc.memory_pressure import withstand_memory_pressure
 from ipc.packets import QueueFull
+from ipc.together import Together, here
 
 BEAT_EVERY_S = 1.0
 DRAIN_MOST_S = 10.0
@@ -63,6 +64,7 @@ class DiskProcess:
             clock=time.monotonic,
             fail_after_s=entry.fail_after_s,
         )
+        self.together = Together(here)
         self.unsent: dict[int, bytes] = {}
         """Commands by path. A queue is far larger than a path's window, so hardly ever is anything left here."""
         self.loop.watch(self.wires.reports, on_readable=self.take_reports)
@@ -106,7 +108,11 @@ class DiskProcess:
 
     def send_commands(self) -> None:
         """Hand on what the driver gives; what a full queue does not take is kept, in its order, and tried again."""
-        for path, packets in self.driver.outgoing():
+        outgoing = self.driver.outgoing()
+        if outgoing:
+            self.together.turn(self.driver.held)
+            self.load.set("together", self.together.at + 1)
+        for path, packets in outgoing:
             self.unsent[path] = self.unsent.get(path, b"") + packets
         for path in tuple(self.unsent):
             packets = self.unsent.pop(path)

@@ -49,8 +49,9 @@ PATH_QUEUE_BYTES = 64 << 10
 PATH_COUNTERS = ("requests", "errors", "read_bytes", "written_bytes", "waited_ms", "round_trip_us")
 """Sums over all lives of the path; but `waited_ms`, for how long commands waited for room in its window, is of the
 present one, and `round_trip_us` is what TCP has measured last, 0 when it has not."""
-LOADS = ("waited_ms", "in_flight_most")
-"""Of a disk's process: for how long constituents waited for room in any window; the most in flight in a second."""
+LOADS = ("waited_ms", "in_flight_most", "together")
+"""Of a disk's process: for how long constituents waited for room in any window; the most in flight in a second; 1 + the
+processor on which its agents are to run with it, 0 while everyone runs where it likes (ipc/together.py)."""
 REASON_BYTES = 512
 HEARTS = (*HEART_NAMES, "heard_ns")
 """Of each process its beat; of an agent also when it heard the server last, CLOCK_MONOTONIC, nanoseconds."""

@@ -87,7 +87,11 @@ def drive_line(drive: dict[str, Any]) -> str:
         words += f", {drive['repaired_blocks']} blocks repaired"
     if drive.get("operations"):
         words += f", {drive['mean_us'] / 1000:.1f} ms an operation, {drive['slowest_us'] / 1000:.0f} ms the slowest"
-    return f"{words}: {drive['why_out']}" if drive.get("why_out") else words
+    if drive.get("slow_s"):
+        words += f", slow for {drive['slow_s']} s now"
+    if drive.get("why_out"):
+        words += f": {drive['why_out']}"
+    return f"{words}; SMART: {drive['smart']}" if drive.get("smart") else words
 
 
 def replaced_words(answer: dict[str, Any], conf_path: Path) -> str:

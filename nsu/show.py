@@ -39,6 +39,8 @@ def show_server(console: Console, server: dict[str, Any]) -> None:
     for drive in (drive for array in server["arrays"] for drive in array["drives"] if drive.get("note")):
         words = f"{drive['name']} failed; when it is good again, or another, remove {drive['note']} and start nsu again"
         console.print(Text(words, style="red"))
+    for drive in (drive for array in server["arrays"] for drive in array["drives"] if drive.get("smart")):
+        console.print(Text(f"{drive['name']}: SMART: {drive['smart']}"))
     console.print(partitions_table(server))
     console.print(sessions_table(server))
 

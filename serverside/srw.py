@@ -36,6 +36,7 @@ from typing import Protocol
 from ipc.child import Life
 from ipc.counters import CounterRow
 from ipc.exits import Exit
+from ipc.together import Together
 from ipc.vectors import rest_after
 from protocol.crc import crc32c
 from protocol.data_base import Request, ServerData
@@ -80,6 +81,10 @@ class Door(Protocol):
         self, partition: int, op: int, lba: int, blocks: int, durable: bool, payload: memoryview | None
     ) -> tuple[int, str]: ...
 
+    def gather(self, partition: int, lba: int, durable: bool, payload: memoryview) -> bool: ...
+
+    def collect(self) -> list[tuple[int, str]]: ...
+
 
 class ServerReaderWriter:
     """The loop of one SRW.
@@ -107,18 +112,25 @@ class ServerReaderWriter:
         self.writes_through = writes_through
         self.life = life
         self.cells = counters.cells
-        self.received = memoryview(bytearray(RECEIVE_BYTES))
+        self.buffer = bytearray(RECEIVE_BYTES)
+        self.received = memoryview(self.buffer)
         self.start = 0
         self.end = 0
         self.current: Request | None = None
+        self.gathered: list[Request] = []
+        """Writes that wait for `collect`, all for one array's owner. Answers come in order: nothing overtakes them."""
         self.drain_bytes = 0
         self.scratch = memoryview(bytearray(SCRATCH_BYTES))
         self.scratch_used = 0
         headers = memoryview(bytearray(HEADER_BYTES * ANSWERS_MAX))
         self.headers = [headers[i * HEADER_BYTES : (i + 1) * HEADER_BYTES] for i in range(ANSWERS_MAX)]
         self.answers = 0
+        """In `out`."""
+        self.answered = 0
+        """Ever sent."""
         self.out: list[memoryview] = []
         self.received_ns = 0
+        self.together = Together(self.where_the_peer_is)
         self.open = True
         self.rest_bytes: int | None = None
         """After SIGTERM: bytes that had arrived by then and are still to be received."""
@@ -132,13 +144,20 @@ class ServerReaderWriter:
         except OSError:
             self.open = False  # the peer did not wait for it
         while self.open and self.receive():
+            answered = self.answered
             try:
                 self.work()
             except RemoteProtocolError:
                 self.open = False  # a frame in doubt that deserves no answer: the stream can't be trusted any more
+            self.collect()
             self.send_answers()
+            self.together.turn(self.answered - answered)
         self.close()
         return Exit.OK
+
+    def where_the_peer_is(self) -> int:
+        """Give the processor on which the peer's packets come in; on one machine, that of the agent."""
+        return self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_INCOMING_CPU)
 
     # -- bytes in ------------------------------------------------------------------------------------------------
 
@@ -182,6 +201,8 @@ class ServerReaderWriter:
         while self.open:
             if self.drain_bytes and not self.drain():
                 return
+            if self.current is None and not self.writes_through and not self.gathered:
+                self.do_plain()
             request = self.current or self.machine.next(self.received, self.start, self.end)
             if request is None:
                 return
@@ -194,9 +215,65 @@ class ServerReaderWriter:
                 payload = self.received[self.start : self.start + request.payload_bytes]
                 self.start += request.payload_bytes
                 self.current = None
-                self.execute(request, payload)
+                if not self.gather(request, payload):
+                    self.execute(request, payload)
             else:
                 return
+
+    def do_plain(self) -> None:
+        """Do plain READs and WRITEs, until something else comes or one turns out to need more: the hot loop.
+
+        Its plain twin is `execute`, to which whatever needs more is given back. The answer is the request's own 512
+        bytes, sent from where they lie: nothing more is received before all answers are sent.
+        """
+        take, buffer, received = self.machine.plain, self.buffer, self.received
+        reads = writes = read_bytes = written_bytes = 0
+        while self.open and (plain := take(buffer, self.start, self.end)) is not None:
+            op, unit, lba, size = plain
+            partition = self.partitions[unit]
+            payload_at = self.start + HEADER_BYTES
+            try:
+                if op == READ:
+                    if self.scratch_used + size > SCRATCH_BYTES:
+                        self.send_answers()
+                    data = self.scratch[self.scratch_used : self.scratch_used + size]
+                    partition.read_into(data, lba)
+                    self.scratch_used += size
+                    self.out += (received[self.start : payload_at], data)
+                    reads += 1
+                    read_bytes += size
+                    self.start = payload_at
+                else:
+                    if partition.needs_owner(WRITE, lba, size // 512, False):
+                        self.machine.give_back()
+                        break
+                    partition.write_from(received[payload_at : payload_at + size], lba)
+                    self.out.append(received[self.start : payload_at])
+                    writes += 1
+                    written_bytes += size
+                    self.start = payload_at + size
+            except OwnerNeeded:
+                self.machine.give_back()
+                break
+            except DriveError as error:
+                self.machine.give_back()
+                self.fail_plain(error)
+                continue
+            self.answers += 1
+            if self.answers >= ANSWERS_MAX or self.scratch_used >= SEND_AT_BYTES:
+                self.send_answers()
+        cells = self.cells
+        cells[READS] += reads
+        cells[WRITES] += writes
+        cells[READ_BYTES] += read_bytes
+        cells[WRITTEN_BYTES] += written_bytes
+
+    def fail_plain(self, error: DriveError) -> None:
+        """Answer the plain request that comes next with the drive's error: it was tried, and is not tried again."""
+        request = self.machine.next(self.received, self.start, self.end)
+        assert request is not None
+        self.start += HEADER_BYTES + request.payload_bytes
+        self.answer_failed(request, error)
 
     def drain(self) -> bool:
         """Throw away the payload of a refused write, exactly (trap 3)."""
@@ -209,6 +286,9 @@ class ServerReaderWriter:
         return self.drain_bytes == 0
 
     def refuse(self, request: Request) -> None:
+        self.collect()
+        if not self.open:
+            return
         if request.payload_bytes and not request.close_after:
             self.drain_bytes = request.payload_bytes
         else:
@@ -225,6 +305,42 @@ class ServerReaderWriter:
 
     # -- the work ------------------------------------------------------------------------------------------------
 
+    def gather(self, request: Request, payload: memoryview) -> bool:
+        """Keep a write that needs the owner, to be posted with those that have come behind it; else False."""
+        if request.op == WRITE and request.payload_crc is None and not request.traced:
+            partition, blocks = self.partitions[request.unit], request.size_bytes // 512
+            durable = self.writes_through or bool(request.flags & FUA)
+            if partition.needs_owner(WRITE, request.lba, blocks, durable):
+                name, index = partition.array.name, self.owner_index[request.unit]
+                if self.gathered and self.partitions[self.gathered[0].unit].array.name != name:
+                    self.collect()
+                while not self.doors[name].gather(index, request.lba, durable, payload):
+                    self.collect()
+                    if not self.open:
+                        return True
+                self.gathered.append(request)
+                return True
+        self.collect()
+        return not self.open  # the path has ended: nothing behind is begun
+
+    def collect(self) -> None:
+        """Have the owner do what was gathered, and answer it."""
+        if not self.gathered:
+            return
+        gathered, self.gathered = self.gathered, []
+        try:
+            answers = self.doors[self.partitions[gathered[0].unit].array.name].collect()
+        except DriverGone:
+            self.open = False
+            return
+        for request, (status, sentence) in zip(gathered, answers, strict=True):
+            if status:
+                self.answer_failed(request, DriveError(status, sentence))
+            else:
+                self.cells[WRITES] += 1
+                self.cells[WRITTEN_BYTES] += request.size_bytes
+                self.answer(request)
+
     def execute(self, request: Request, payload: memoryview) -> None:
         try:
             if request.op == READ:
@@ -236,9 +352,12 @@ class ServerReaderWriter:
         except DriverGone:
             self.open = False  # what was posted may still be done: no answer, and the path ends
         except DriveError as error:
-            self.cells[REFUSED] += 1
-            detail = WHY.get(error.errno, Detail.DRIVE_FAILED)
-            self.answer(request, status=error.errno, detail=detail, sentence=error.sentence)
+            self.answer_failed(request, error)
+
+    def answer_failed(self, request: Request, error: DriveError) -> None:
+        self.cells[REFUSED] += 1
+        detail = WHY.get(error.errno, Detail.DRIVE_FAILED)
+        self.answer(request, status=error.errno, detail=detail, sentence=error.sentence)
 
     def read(self, request: Request) -> None:
         size = request.size_bytes
@@ -324,7 +443,7 @@ class ServerReaderWriter:
         if data is not None:
             self.out.append(data)
         self.answers += 1
-        if self.answers == ANSWERS_MAX or self.scratch_used >= SEND_AT_BYTES:
+        if self.answers >= ANSWERS_MAX or self.scratch_used >= SEND_AT_BYTES:
             self.send_answers()
 
     def times(self, op: int, posted_ns: int) -> tuple[int, ...]:
@@ -351,6 +470,7 @@ class ServerReaderWriter:
                 break
             out = rest_after(out, sent)
         self.out = []
+        self.answered += self.answers
         self.answers = 0
         self.scratch_used = 0
 

@@ -20,6 +20,7 @@ def describe_server(server: "Server") -> dict[str, Any]:
         "started_at": server.started_s,
         "config_port": server.settings.config_port,
         "listen": list(server.settings.listen),
+        "conf": server.told_of_conf(),
         "cookie": server.storage.cookie,
         "data_ports": [
             {"address": port.key[0], "port": port.key[1], "listening": port.listening} for port in server.data_ports
@@ -27,6 +28,7 @@ def describe_server(server: "Server") -> dict[str, Any]:
         "sessions": [describe_session(server, session) for session in server.sessions.values()],
         "arrays": server.storage.describe_arrays(),
         "hosts": [{**host, "totals": server.srws.totals_of(host["name"])} for host in server.storage.describe_hosts()],
+        "unassigned": server.storage.describe_unassigned(),
         "timers": [
             {"name": "handshake", "value_s": HANDSHAKE_TIMEOUT_S, "source": "Appendix D, step 4"},
             *in_force(
@@ -79,7 +81,10 @@ def not_whole(arrays: list[dict[str, Any]]) -> list[str]:
                 sentences.append(f"array {array['name']}: place {drive['place']} is out: {drive['why_out']}")
             elif drive["state"] == "rebuilding":
                 percent = f"{drive['rebuilt_percent']} %"
-                sentences.append(f"array {array['name']}: place {drive['place']} is being rebuilt, {percent} are done")
+                why = f": {drive['why_out']}" if drive.get("why_out") else ""
+                sentences.append(
+                    f"array {array['name']}: place {drive['place']} is being rebuilt, {percent} are done{why}"
+                )
         sentences += slow_ones(array)
         if array.get("redundancy", {}).get("stopped"):
             sentences.append(f"array {array['name']} has stopped: more drives are lost than {array['level']} survives")

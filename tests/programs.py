@@ -18,6 +18,7 @@ PACKAGES = {
     "mdadm": "mdadm",
     "mkfs.xfs": "xfsprogs",
     "git": "git",
+    "smartctl": "smartmontools",
 }
 
 

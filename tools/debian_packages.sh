@@ -23,6 +23,7 @@ qemu-system-x86 qemu-system-x86_64 a machine with another kernel: /dev/nbdN, and
 lvm2        lvm               volume groups over two disks, in that machine
 mdadm       mdadm             mirrors over two disks, in that machine
 busybox-static  busybox       all that machine has beside our source
+smartmontools smartctl     health and temperature of drives, in nsu array list and nsu status
 systemd     systemd-analyze   reads the unit in etc/
 iproute2    ip|ss             networks between namespaces, which the tests cut and mend (root)
 '

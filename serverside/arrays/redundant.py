@@ -32,13 +32,14 @@ from serverside.redundancy.machine import Machine
 from serverside.redundancy.members import Member, Members, Spare
 from serverside.redundancy.mending import Mending
 from serverside.redundancy.regions import Regions
+from serverside.redundancy.slowness import Judge
 from serverside.redundancy.superblock import NO_PLACE, Label, State
+from serverside.redundancy.watch import Watch
 from serverside.settings import ArraySettings
 
 GUARDS: dict[str, Callable[[Members], Guard]] = {"raid5": Journal, "raid10": Regions}
 RESTS_TO_SETTLE = 5
-RESTS_TO_TRY_AGAIN = 60
-"""So many quiet seconds, until all is settled, and until a rebuild that was held up is tried again."""
+"""So many quiet seconds, until all is settled."""
 
 
 class Redundant(Array):
@@ -60,6 +61,7 @@ class Redundant(Array):
         self._new_uuid = new_uuid
         self._machine: Machine | None = None
         self._mending: Mending | None = None
+        self._watch: Watch | None = None
         self._rests = 0
         self._stopped: str | None = None
         assembly = self._begin(settings, drives, force)
@@ -103,6 +105,7 @@ class Redundant(Array):
             raise OwnerNeeded
 
     def _read_directly(self, view: memoryview, offset_bytes: int) -> bool:
+        self.board.mark_read()
         # The epoch before and after: what was read from a place that was put out meanwhile counts for nothing.
         epoch = self.board.epoch
         at = 0
@@ -136,7 +139,7 @@ class Redundant(Array):
 
     def own(self) -> None:
         """Recognise the drives, and mend what a crash left. Where that fails, all requests get the reason."""
-        self._machine = self._mending = None
+        self._machine = self._mending = self._watch = None
         try:
             members = self._members()
             machine = Machine(members, GUARDS[self.settings.level](members))
@@ -148,13 +151,13 @@ class Redundant(Array):
             say(f"nsu: driver {self.name}: {error}")
             return
         self._stopped = None
-        self._machine, self._mending = machine, Mending(machine)
+        self._machine, self._mending, self._watch = machine, Mending(machine), Watch(members, Judge())
 
     def release(self) -> None:
         """Settle, and forget what only an owner may know."""
         if self._machine is not None:
             self._machine.settle()
-            self._machine = self._mending = None
+            self._machine = self._mending = self._watch = None
 
     def write_from(self, view: memoryview, offset_bytes: int, durable: bool = False) -> None:
         """Write all of `view`."""
@@ -192,21 +195,24 @@ class Redundant(Array):
         self._owned().write_zeroes(offset_bytes, length_bytes)
 
     def tend(self) -> bool:
-        """Use a spare, rebuild, or compare: one step."""
-        if self._mending is None:
+        """Look out for slow drives; use a spare, rebuild, or compare: one step."""
+        if self._mending is None or self._watch is None:
             return False
         try:
+            self._watch.look()
             return self._mending.tend()
         except DriveError:
             return False  # it has stopped, and has said so
+
+    def was_read(self) -> bool:
+        """Take the mark that SRWs leave."""
+        return self.board.take_read_mark()
 
     def rest(self) -> None:
         """Settle after some quiet seconds, so that the next start has nothing to mend."""
         self._rests += 1
         if self._machine is None or self._mending is None or self._machine.members.stopped:
             return
-        if self._rests % RESTS_TO_TRY_AGAIN == 0:
-            self._mending.try_again()
         if self._rests % RESTS_TO_SETTLE == 0:
             try:
                 self._machine.settle()
@@ -346,7 +352,8 @@ class Redundant(Array):
             "operations": row.get("operations"),
             "mean_us": row.get("busy_us") // max(1, row.get("operations")),
             "slowest_us": row.get("slowest_us"),
-            "why_out": self.board.why(place) if state == State.OUT else "",
+            "slow_s": row.get("slow_s"),
+            "why_out": self.board.why(place) if state != State.IN else "",
         }
 
     def describe(self) -> dict[str, Any]:

@@ -6,7 +6,7 @@ COMMAND: OFFSET SIZE MEANING                    ANSWER: OFFSET SIZE MEANING
   6  1  operation (zn_op), MARK, order              8 248 sentence, UTF-8, NUL-padded
   7  1  flags: DURABLE 0x1
   8  4  partition (index of the partition table)
- 12  4  0
+ 12  4  where its payload begins in the seat's buffer
  16  8  LBA, blocks of 512 bytes
  24  8  blocks
 little-endian; neither leaves the machine
@@ -44,17 +44,20 @@ class Command(NamedTuple):
     partition: int
     lba: int
     blocks: int
+    payload_at_bytes: int = 0
 
     def pack(self) -> bytes:
         """Give the packet."""
         flags = DURABLE if self.durable else 0
-        return _COMMAND.pack(self.sequence, self.seat, self.op, flags, self.partition, 0, self.lba, self.blocks)
+        return _COMMAND.pack(
+            self.sequence, self.seat, self.op, flags, self.partition, self.payload_at_bytes, self.lba, self.blocks
+        )
 
     @classmethod
     def unpack(cls, packet: bytes | memoryview) -> "Command":
         """Read a packet."""
-        sequence, seat, op, flags, partition, _, lba, blocks = _COMMAND.unpack(packet)
-        return cls(sequence, seat, op, bool(flags & DURABLE), partition, lba, blocks)
+        sequence, seat, op, flags, partition, payload_at_bytes, lba, blocks = _COMMAND.unpack(packet)
+        return cls(sequence, seat, op, bool(flags & DURABLE), partition, lba, blocks, payload_at_bytes)
 
 
 class Answer(NamedTuple):

@@ -118,6 +118,13 @@ class Drive(ABC):
             view = view[count:]
             offset_bytes += count
 
+    def make_room(self, offset_bytes: int, length_bytes: int) -> None:
+        """Have these bytes take up their space now; what they hold stays. Raise DriveError(ENOSPC) if there is none.
+
+        Nothing else is raised: a drive that has failed, or can't promise that, does nothing.
+        """
+        del offset_bytes, length_bytes
+
     def has_no_data(self) -> bool | None:
         """Whether nothing was ever written to this drive; None: it can't tell."""
         return None

@@ -1,8 +1,9 @@
 """The one door to fallocate(2) with modes, which Python's `os` does not offer (`os.posix_fallocate` has no
 mode).
 
-Both modes keep the file's size. PUNCH_HOLE gives the space back; ZERO_RANGE keeps it allocated where the file
-system can. Either way the range reads as zeros, and a later fdatasync makes that durable.
+All modes keep the file's size. KEEP_SIZE alone allocates the range, and what it holds stays. PUNCH_HOLE gives the space
+back; ZERO_RANGE keeps it allocated where the file system can. With either of the two the range reads as zeros, and a
+later fdatasync makes that durable.
 """
 
 import ctypes

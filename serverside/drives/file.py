@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Self
 
 from serverside.drives.base import NO_ROOM, UNSUPPORTED, Drive, DriveError, cannot_open, checked_size, lock
-from serverside.drives.fallocate import PUNCH_HOLE, ZERO_RANGE, fallocate
+from serverside.drives.fallocate import KEEP_SIZE, PUNCH_HOLE, ZERO_RANGE, fallocate
 from serverside.drives.health import DriveHealth
 from serverside.settings import DriveSettings
 
@@ -48,6 +48,14 @@ class FileDrive(Drive):
         except OSError as error:
             return error.errno == errno.ENXIO
         return False
+
+    def make_room(self, offset_bytes: int, length_bytes: int) -> None:
+        """Allocate; any trouble but "no room" is for the write to tell."""
+        try:
+            fallocate(self.fd, KEEP_SIZE, offset_bytes, length_bytes)
+        except OSError as error:
+            if error.errno in NO_ROOM:
+                raise self.no_room(error) from error
 
     def trim(self, offset_bytes: int, length_bytes: int) -> None:
         """Punch a hole; on a file system without holes, nothing."""

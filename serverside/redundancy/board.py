@@ -12,7 +12,22 @@ import mmap
 from ipc.counters import CounterTable
 from serverside.redundancy.superblock import State
 
-PLACE_CELLS = ("readable", "drive", "state", "rows_done", "repaired", "operations", "busy_us", "slowest_us")
+COUNTERS = (
+    "repaired",
+    "operations",
+    "busy_us",
+    "slowest_us",
+    "reads",
+    "read_us",
+    "stables",
+    "stable_us",
+    "slow_s",
+)
+"""Of the drive that has a place, since it has it. `stables` are durable writes and syncs (`slowness.py`)."""
+PLACE_CELLS = ("readable", "drive", "state", "rows_done", *COUNTERS)
+OPERATIONS, BUSY_US, SLOWEST_US, READS, READ_US, STABLES, STABLE_US = range(
+    PLACE_CELLS.index("operations"), PLACE_CELLS.index("slow_s")
+)
 ARRAY_CELLS = ("epoch", "stopped", "repaired", "reconstructed", "mismatches", "replayed", "scrub_row", "scrubs")
 WHY_BYTES = 256
 
@@ -27,11 +42,21 @@ class Board:
         self._readable = [row.cells for row in self.rows]
         self._epoch = self.totals.cells
         self._whys = mmap.mmap(-1, places * WHY_BYTES)
+        self._read_mark = CounterTable(1, ("read",)).row(0).cells
 
     @property
     def epoch(self) -> int:
         """Moves at each change of what may be read."""
         return self._epoch[0]
+
+    def mark_read(self) -> None:
+        """Anybody: there are users. All write the same word, so it needs no lock; a mark that is lost is left again."""
+        self._read_mark[0] = 1
+
+    def take_read_mark(self) -> bool:
+        """Owner only: whether anybody has left one since."""
+        marked, self._read_mark[0] = self._read_mark[0] != 0, 0
+        return marked
 
     def readable(self, place: int) -> int | None:
         """Give the index of the drive from which any byte of this place may be read now; None: ask the owner."""
@@ -49,17 +74,23 @@ class Board:
         row.set("state", state)
         row.set("rows_done", rows_done)
 
-    def note_time(self, place: int, spent_us: int) -> None:
+    def note_time(self, place: int, spent_us: int, *, read: bool = False, stable: bool = False) -> None:
         """Owner only: an operation of this place's drive took so long."""
-        row = self.rows[place]
-        row.add("operations")
-        row.add("busy_us", spent_us)
-        if spent_us > row.get("slowest_us"):
-            row.set("slowest_us", spent_us)
+        cells = self._readable[place]
+        cells[OPERATIONS] += 1
+        cells[BUSY_US] += spent_us
+        if spent_us > cells[SLOWEST_US]:
+            cells[SLOWEST_US] = spent_us
+        if read:
+            cells[READS] += 1
+            cells[READ_US] += spent_us
+        elif stable:
+            cells[STABLES] += 1
+            cells[STABLE_US] += spent_us
 
     def forget_times(self, place: int) -> None:
         """Owner only: another drive has this place."""
-        for name in ("repaired", "operations", "busy_us", "slowest_us"):
+        for name in COUNTERS:
             self.rows[place].set(name, 0)
 
     def drive(self, place: int) -> int | None:

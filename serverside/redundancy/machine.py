@@ -5,9 +5,10 @@ It knows no level: a group's stripes XOR to zero, and any one of them is the XOR
 How a write goes (`write_many` takes all that wait at once)
   1. It is cut into updates (`updates.py`). For each, the new check is computed in the cheaper of two ways: from all
      data of the group (nothing to read when all of it is new), or from the old check and what changes.
-  2. The guard is told (`guard.py`): a crash from here on can be mended.
-  3. All changes are written in place. A drive that fails is put out, durably, on the way.
-  4. Only now is it acknowledged, by returning.
+  2. Room is made on thin drives (`room.py`), or it is refused: nothing was begun.
+  3. The guard is told (`guard.py`): a crash from here on can be mended.
+  4. All changes are written in place. A drive that fails is put out, durably, on the way.
+  5. Only now is it acknowledged, by returning.
 
 How a read goes: from the place itself if it holds the row, else as the XOR of its companions. A place that can't be
 read is read that way too, and then written again with what it should have had. Too many such repairs put it out.
@@ -22,6 +23,7 @@ from serverside.arrays.groups import Group, Layout
 from serverside.drives.base import DriveError
 from serverside.redundancy.guard import Change, Guard
 from serverside.redundancy.members import Members
+from serverside.redundancy.room import Room
 from serverside.redundancy.updates import Update, Write, updates_of
 from serverside.redundancy.xor import xor_of
 
@@ -42,9 +44,11 @@ class Machine:
         self.layout: Layout = members.layout
         self.guard = guard
         self.board = members.board
+        self.room = Room(members)
 
     def recover(self) -> None:
         """Mend what a crash left. First of all, once, by every owner."""
+        self.room.make_heads()
         self._finish_zeroes()
         mended = self.guard.recover()
         self.board.totals.add("replayed", mended)
@@ -101,6 +105,9 @@ class Machine:
         block = self.members.superblock
         if block.zero_to_row:
             self.members.zero_rows(block.zero_from_row, block.zero_to_row)
+            stripe_bytes, at_bytes = self.layout.stripe_bytes, block.data_offset_bytes
+            rows = block.zero_to_row - block.zero_from_row
+            self.room.forget(at_bytes + block.zero_from_row * stripe_bytes, rows * stripe_bytes)
             self.members.flush()
             self.members.save(zero_from_row=0, zero_to_row=0)
 
@@ -168,6 +175,7 @@ class Machine:
 
     def apply(self, changes: Sequence[Change], durable: bool = False) -> None:
         """Do what was computed, so that a crash at any point can be mended."""
+        self.room.make_for(changes)
         self.guard.prepare(changes)
         for change in changes:
             self.members.write(change.place, change.offset_bytes, change.data, durable and not self.guard.durable)

@@ -12,8 +12,7 @@ Offsets are those of the data area unless a name says otherwise.
 
 import errno
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
@@ -73,6 +72,8 @@ class Members:
         self.stopped: str | None = None
         self.is_open = False
         """Whether everybody may read directly what is in."""
+        self.withheld: int | None = None
+        """The place that the owner alone reads: it is on trial (`watch.py`)."""
         self._data_at = superblock.data_offset_bytes
         for place in range(layout.places):
             self._publish(place)
@@ -107,23 +108,27 @@ class Members:
 
     def read(self, place: int, offset_bytes: int, view: memoryview) -> None:
         """Read from a place that is not out. Raise DriveError; nothing follows from it here."""
-        with self._timed(place):
-            self.drive(place).read_into(view, self._data_at + offset_bytes)
+        began_ns = self.clock_ns()
+        self.drive(place).read_into(view, self._data_at + offset_bytes)
+        self.board.note_time(place, (self.clock_ns() - began_ns) // 1000, read=True)
 
     def write(self, place: int, offset_bytes: int, view: memoryview, durable: bool = False) -> bool:
         """Write to a place; False: it is out, or is put out by this. Raise DriveError if the array stops."""
         return self.write_at(place, self._data_at + offset_bytes, view, durable)
 
     def write_at(self, place: int, drive_offset_bytes: int, view: memoryview, durable: bool) -> bool:
-        """As `write`, at an offset of the whole drive."""
+        """As `write`, at an offset of the whole drive. While the array is mended, ENOSPC puts nobody out: it raises."""
         if self.members[place].state == State.OUT:
             return False
+        began_ns = self.clock_ns()
         try:
-            with self._timed(place):
-                self.drive(place).write_from(view, drive_offset_bytes, durable)
+            self.drive(place).write_from(view, drive_offset_bytes, durable)
         except DriveError as error:
+            if error.errno == errno.ENOSPC and not self.is_open:
+                raise  # a crash took back the room that was made: the next start mends it, when there is some again
             self.put_out(place, str(error))
             return False
+        self.board.note_time(place, (self.clock_ns() - began_ns) // 1000, stable=durable)
         return True
 
     def zero_rows(self, from_row: int, to_row: int) -> None:
@@ -140,11 +145,13 @@ class Members:
         """Sync the drives; one that can't is put out. Raise DriveError if the array stops."""
         self.check()
         for place in self.present() if places is None else places:
+            began_ns = self.clock_ns()
             try:
-                with self._timed(place):
-                    self.drive(place).flush()
+                self.drive(place).flush()
             except DriveError as error:
                 self.put_out(place, str(error))
+            else:
+                self.board.note_time(place, (self.clock_ns() - began_ns) // 1000, stable=True)
 
     # -- changes -------------------------------------------------------------------------------------------------
 
@@ -194,6 +201,7 @@ class Members:
         assert self.members[place].state == State.OUT
         self.members[place] = Member(spare.drive, spare.uuid, State.REBUILDING)
         self.board.forget_times(place)
+        self.board.say_why(place, "")
         self.say(f"array {self.superblock.name}: place {place} is rebuilt on {self.pool[spare.drive].name}")
         self._publish(place)
         self.save()
@@ -238,15 +246,16 @@ class Members:
         for place in range(self.layout.places):
             self._publish(place)
 
-    @contextmanager
-    def _timed(self, place: int) -> Iterator[None]:
-        began_ns = self.clock_ns()
-        yield
-        self.board.note_time(place, (self.clock_ns() - began_ns) // 1000)
+    def withhold(self, place: int | None) -> None:
+        """Have the owner alone read this place; None: whoever was withheld before is read by everybody again."""
+        former, self.withheld = self.withheld, place
+        for each in (former, place):
+            if each is not None:
+                self._publish(each)
 
     def _publish(self, place: int) -> None:
         member = self.members[place]
-        may_read = member.state == State.IN and self.is_open
+        may_read = member.state == State.IN and self.is_open and place != self.withheld
         self.board.publish(place, member.drive, member.state, member.rows_done, may_read=may_read)
 
     def _stop(self, place: int, why: str) -> None:

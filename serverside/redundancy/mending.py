@@ -5,7 +5,8 @@ sees groups that agree. How far a walk has come is in the superblock every SAVE_
 a new owner goes on there.
 
 A stripe that can't be rebuilt, because another drive can't read its part, holds the rebuild up: calling the place good
-would invent data. It is tried again later; what can be read is served all the while.
+would invent data. So does a full file system below the new drive. It is tried again later; what can be read is served
+all the while.
 """
 
 from serverside.drives.base import DriveError
@@ -17,6 +18,7 @@ from serverside.redundancy.xor import is_zero, xor_of
 
 STEP_BYTES = 1 << 20
 SAVE_BYTES = 256 << 20
+TRY_AGAIN_NS = 60 * 10**9
 NO_RECORD = memoryview(bytes(512))
 
 
@@ -29,6 +31,8 @@ class Mending:
         self.layout = machine.layout
         self.held_up: str | None = None
         """Why the rebuild does not go on."""
+        self._try_again_ns = 0
+        self._said = ""
         self._step_rows = max(1, STEP_BYTES // self.layout.stripe_bytes)
         self._save_rows = max(1, SAVE_BYTES // self.layout.stripe_bytes)
         self._unsaved_rows = 0
@@ -40,6 +44,8 @@ class Mending:
     def tend(self) -> bool:
         """Do one step of what there is to do; False: nothing. Raise DriveError if the array stops."""
         self.members.check()
+        if self.held_up is not None and self.members.clock_ns() >= self._try_again_ns:
+            self.try_again()
         self._use_spare()
         place = self._rebuilding()
         if place is not None and self.held_up is None:
@@ -52,6 +58,9 @@ class Mending:
 
     def try_again(self) -> None:
         """Let a rebuild that was held up try its row once more."""
+        place = self._rebuilding()
+        if self.held_up is not None and place is not None:
+            self.machine.board.say_why(place, "")
         self.held_up = None
 
     def begin_scrub(self) -> None:
@@ -65,13 +74,19 @@ class Mending:
 
     def _use_spare(self) -> None:
         out = [place for place, member in enumerate(self.members.members) if member.state == State.OUT]
-        if out and self.members.spares:
-            self.put_in(out[0], self.members.spares.pop(0))
+        if out and self.members.spares and self.held_up is None:
+            self.put_in(out[0], self.members.spares[0])
 
     def put_in(self, place: int, spare: Spare) -> None:
         """Give a place that is out to a drive, and begin its rebuild."""
         # No record of before may be taken for one of this drive, nor one that it may have kept from another life.
         self.machine.settle()
+        try:
+            self.machine.room.make(spare.drive, 0, JOURNAL_AT_BYTES)
+        except DriveError as error:
+            self._hold_up(f"place {place} can't be rebuilt: {error}")
+            return
+        self.members.spares.remove(spare)
         try:
             self.members.pool[spare.drive].write_from(NO_RECORD, JOURNAL_AT_BYTES, durable=True)
         except DriveError as error:
@@ -89,6 +104,8 @@ class Mending:
     def _rebuild_rows(self, place: int) -> None:
         row = self.members.members[place].rows_done
         end = min(row + self._step_rows, self.layout.rows)
+        if not self._has_room(place, row, end):
+            return
         while row < end and self._rebuild_row(place, row):
             row += 1
         if self.members.members[place].state == State.OUT:
@@ -106,10 +123,30 @@ class Mending:
             self.machine.reconstruct(group, group.places.index(place), 0, content)
         except DriveError as error:
             self.members.check()
-            self.held_up = f"the rebuild of place {place} is held up at row {row} of {self.layout.rows}: {error}"
-            self.members.say(f"array {self.members.superblock.name}: {self.held_up}")
+            self._hold_up_at(place, row, error)
             return False
         return self.members.write(place, row * self.layout.stripe_bytes, content)
+
+    def _has_room(self, place: int, row: int, end: int) -> bool:
+        drive, stripe_bytes = self.members.members[place].drive, self.layout.stripe_bytes
+        at_bytes = self.members.superblock.data_offset_bytes + row * stripe_bytes
+        try:
+            if drive is not None:
+                self.machine.room.make(drive, at_bytes, (end - row) * stripe_bytes)
+        except DriveError as error:
+            self._hold_up_at(place, row, error)
+        return self.held_up is None
+
+    def _hold_up_at(self, place: int, row: int, error: DriveError) -> None:
+        why = f"held up at row {row} of {self.layout.rows}: {error}"
+        self.machine.board.say_why(place, why)
+        self._hold_up(f"the rebuild of place {place} is {why}")
+
+    def _hold_up(self, why: str) -> None:
+        self.held_up, self._try_again_ns = why, self.members.clock_ns() + TRY_AGAIN_NS
+        if why != self._said:
+            self.members.say(f"array {self.members.superblock.name}: {why}")
+        self._said = why
 
     # -- scrub ---------------------------------------------------------------------------------------------------
 
@@ -149,7 +186,11 @@ class Mending:
         if not is_zero(xor_of(contents)):
             self.machine.board.totals.add("mismatches")
             check = Change(group.places[-1], group.row * self.layout.stripe_bytes, xor_of(contents[:-1]))
-            self.machine.apply([check])
+            try:
+                self.machine.apply([check])
+            except DriveError as error:
+                self.members.check()
+                self.members.say(f"array {self.members.superblock.name}: a group that does not agree stays so: {error}")
 
     def _set_scrub_row(self, row: int) -> None:
         self._scrub_row = row

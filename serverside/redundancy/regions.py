@@ -3,7 +3,8 @@
 A mirror has no parity that could be invented; after a crash its two copies may only differ where writes were under way.
 Each copy holds, of every block, what was flushed or something newer; they need to be the same again, for otherwise a
 block could turn back to an older state with the drive it is read from. So after a crash one copy is written over the
-other in the named regions, before anything is served.
+other in the named regions, before anything is served: only where they differ, because a thin drive has no space for
+what was never written, and its file system may be full.
 
 A region is 4 MiB of every drive. The list is bounded by the superblock; when it is full, all drives are synced, and it
 begins anew with the regions that are wanted now.
@@ -17,6 +18,7 @@ from serverside.redundancy.members import Members
 from serverside.redundancy.superblock import REGIONS_MAX
 
 REGION_BYTES = 4 << 20
+COMPARED_BYTES = 4096
 
 
 class Regions(Guard):
@@ -79,8 +81,20 @@ class Regions(Guard):
                 self.members.read(source, offset_bytes, content)
             except DriveError:
                 continue  # then the other one; where neither can be read, nothing is, and nobody sees two states
+            self._make_same(target, offset_bytes, content)
+            return
+
+    def _make_same(self, target: int, offset_bytes: int, content: memoryview) -> None:
+        present = memoryview(bytearray(len(content)))
+        try:
+            self.members.read(target, offset_bytes, present)
+        except DriveError:
             self.members.write(target, offset_bytes, content)
             return
+        for at in range(0, len(content), COMPARED_BYTES) if present.tobytes() != content.tobytes() else ():
+            wanted = content[at : at + COMPARED_BYTES]
+            if present[at : at + COMPARED_BYTES] != wanted:
+                self.members.write(target, offset_bytes + at, wanted)
 
     def _of(self, changes: Sequence[Change]) -> Set[int]:
         region_bytes = self.rows * self.members.layout.stripe_bytes

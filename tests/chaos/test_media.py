@@ -37,11 +37,11 @@ PATHS = 2
 
 
 @contextmanager
-def tmpfs(folder: Path) -> Iterator[Path]:
-    """A file system of ROOM_BYTES in memory."""
+def tmpfs(folder: Path, room_bytes: int = ROOM_BYTES) -> Iterator[Path]:
+    """A small file system in memory."""
     at = folder / "small"
     at.mkdir()
-    run("mount", "-t", "tmpfs", "-o", f"size={ROOM_BYTES}", "none", str(at))
+    run("mount", "-t", "tmpfs", "-o", f"size={room_bytes}", "none", str(at))
     try:
         yield at
     finally:
@@ -123,6 +123,46 @@ def test_a_full_file_system_is_an_error_and_no_loss(small: SmallRoom, tmp_path: 
         disk.pwrite(letter(9)[: MIB // 2], DISK_BYTES - MIB)  # room was given back
         disk.flush()
         assert disk.pread(MIB // 2, DISK_BYTES - MIB) == letter(9)[: MIB // 2]
+
+
+@pytest.mark.parametrize(("level", "drives"), [("raid5", 3), ("raid10", 2)])
+def test_a_full_file_system_puts_no_drive_out(level: str, drives: int, tmp_path: Path, stack: ExitStack) -> None:
+    """One file system below all drives: its being full is nothing that one of them has done."""
+    folder = stack.enter_context(tmpfs(tmp_path, 2 * ROOM_BYTES))
+    world = stack.enter_context(redundant_world_on(folder, level, drives))
+    good = ["good"] * drives
+    with open_disk(at=world.at("unit_1")) as disk:
+        taken, error = write_until_refused(disk, sync=False)
+        assert error.errno == ENOSPC
+        assert "has no room to write" in str(error)
+        assert taken >= 3
+        disk.flush()
+        disk.pwrite(letter(1), 0)  # where there is room already
+        assert disk.pread(MIB, 0) == letter(1)
+        assert [disk.pread(MIB, at * MIB) == letter(at) for at in range(1, taken)] == [True] * (taken - 1)
+        assert drive_states(world) == good
+        world.machine.kill_process("nsu: driver unit0")  # its successor mends what it finds, in no more room
+        assert disk.pread(MIB, MIB) == letter(1)
+        disk.pwrite(letter(2), 0)
+        run("mount", "-o", f"remount,size={8 * DISK_BYTES}", str(folder))
+        for at in range(DISK_BYTES // MIB):
+            disk.pwrite(letter(at + 3), at * MIB)
+        disk.flush()
+        assert [disk.pread(MIB, at * MIB) == letter(at + 3) for at in range(DISK_BYTES // MIB)] == [True] * 16
+    assert drive_states(world) == good
+
+
+@contextmanager
+def redundant_world_on(folder: Path, level: str, drives: int) -> Iterator[World]:
+    """A world whose drives are sparse files in `folder`."""
+
+    def prepare(machine: Machine) -> None:
+        for number in range(drives):
+            (machine.folder / f"drive{number}.img").symlink_to(sparse_file(folder / f"drive{number}"))
+
+    units = {"unit_1": BLOCKS}
+    with spawn_world(units=units, paths=PATHS, level=level, drives=drives, prepare=prepare) as world:
+        yield world
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """Both sides on one machine, each disk a loop device, and a kernel that has nothing to complain of meanwhile."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,12 +16,19 @@ def wait_device(machine: Machine, at: Path) -> Path:
 
 
 @contextmanager
-def spawn_block_devices(units: Mapping[str, int]) -> Iterator[World]:
+def spawn_block_devices(
+    units: Mapping[str, int],
+    *,
+    level: str = "jbod",
+    drives: int = 1,
+    prepare: Callable[[Machine], None] | None = None,
+) -> Iterator[World]:
     """Run both sides as `spawn_world` does, with SHOW = loop; in the end nsu is stopped in order.
 
     What stands on the devices must be unmounted by then. A kernel that complained of them is a failure.
     """
-    with KernelLog() as log, spawn_world(units=units, show="loop") as world:
+    made = spawn_world(units=units, show="loop", level=level, drives=drives, prepare=prepare)
+    with KernelLog() as log, made as world:
         devices = [wait_device(world.machine, world.at(unit)) for unit in units]
         try:
             yield world

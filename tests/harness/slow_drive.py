@@ -1,14 +1,17 @@
-"""A drive that hangs when it is told to: a file in a FUSE file system of the test's own, which answers when it likes.
+"""A drive that hangs, is slow, or is gone when it is told to: a file in a FUSE file system of the test's own.
 
     with SlowDrive(folder) as drive:
         ...                         # drive.path is the drive
         drive.hang()                # whoever reads, writes or syncs it waits from now on, in the kernel
+        drive.slow_down(0.3)        # everything takes so many seconds
+        drive.pull()                # it is pulled out: errors
         drive.go_on()
 
 To whoever uses it this is what a disk that repairs itself, a RAID controller's reset or a lost NFS server is: a system
 call that returns late. The file system is a process of its own (this module, run), for the test must not wait with it.
 """
 
+import errno
 import os
 import subprocess
 import sys
@@ -32,7 +35,7 @@ class SlowDrive:
         self.backing = folder / "backing.img"
         self.backing.touch()
         os.truncate(self.backing, size_bytes)
-        self.switch = folder / "hang"
+        self.switch = folder / "order"
         command = [sys.executable, "-m", "tests.harness.slow_drive", *map(str, (self.mount, self.backing, self.switch))]
         self.process = subprocess.Popen(command)
         until_s = time.monotonic() + UP_MOST_S
@@ -41,7 +44,18 @@ class SlowDrive:
             time.sleep(LOOK_EVERY_S)
 
     def hang(self) -> None:
-        self.switch.touch()
+        self._order("hang")
+
+    def slow_down(self, seconds: float) -> None:
+        self._order(f"slow {seconds}")
+
+    def pull(self) -> None:
+        self._order("pulled")
+
+    def _order(self, words: str) -> None:
+        fresh = self.switch.with_suffix(".new")
+        fresh.write_text(words)
+        fresh.rename(self.switch)
 
     def go_on(self) -> None:
         self.switch.unlink(missing_ok=True)
@@ -58,7 +72,7 @@ class SlowDrive:
 
 
 class File:
-    """The file system: one file, whose every operation waits while the switch is there. The methods are mfusepy's."""
+    """The file system: one file, whose every operation obeys the order in the switch. The methods are mfusepy's."""
 
     use_ns = True
 
@@ -67,8 +81,19 @@ class File:
         self.switch = switch
 
     def wait(self) -> None:
-        while os.path.exists(self.switch):
+        while (order := self.order()) == "hang":
             time.sleep(LOOK_EVERY_S)
+        if order == "pulled":
+            raise OSError(errno.EIO, "it is not there")
+        if order.startswith("slow"):
+            time.sleep(float(order.split()[1]))
+
+    def order(self) -> str:
+        try:
+            with open(self.switch) as switch:
+                return switch.read()
+        except FileNotFoundError:
+            return ""
 
     def getattr(self, path: str, _handle: Any = None) -> dict[str, int]:
         if path == "/":

@@ -28,6 +28,9 @@ def test_a_drive_is_told_with_its_place_and_what_is_wrong() -> None:
     timed = {**GOOD, "operations": 10, "mean_us": 1200, "slowest_us": 80_000}
     assert drive_line(timed) == "place 0: /srv/a  1 GiB  good, 1.2 ms an operation, 80 ms the slowest"
     assert drive_line(OUT) == "place 2: /srv/a  1 GiB  out: a write failed"
+    slow = {**GOOD, "slow_s": 40}
+    assert drive_line(slow) == "place 0: /srv/a  1 GiB  good, slow for 40 s now"
+    assert drive_line({**OUT, "smart": "healthy, 34 °C"}).endswith("out: a write failed; SMART: healthy, 34 °C")
     assert drive_line({"name": "/srv/x", "size_bytes": 1 << 30, "state": "good"}) == "/srv/x  1 GiB  good"
 
 

@@ -37,6 +37,7 @@ from tests.serverside.rig import DataPeer, received, unit
 
 KIB = 1024
 BLOCKS = 2048
+GATHERED_MOST = 4
 BEHIND = BLOCKS + 8
 """Blocks of the drive: behind unit 0 lies the read-only unit 1."""
 
@@ -48,6 +49,9 @@ class Door:
     partitions: list[Partition]
     failure: Exception | None = None
     asked: list[tuple[int, int]] = field(default_factory=list)
+    gathered: list[tuple[int, int, bool, memoryview]] = field(default_factory=list)
+    collected: list[int] = field(default_factory=list)
+    """How many writes came together, each time."""
 
     def execute(
         self, partition: int, op: int, lba: int, blocks: int, durable: bool, payload: memoryview | None
@@ -58,6 +62,23 @@ class Door:
         assert payload is not None
         self.partitions[partition].array.write_from(payload, lba * 512, durable)
         return 0, ""
+
+    def gather(self, partition: int, lba: int, durable: bool, payload: memoryview) -> bool:
+        if len(self.gathered) == GATHERED_MOST:
+            return False
+        self.gathered.append((partition, lba, durable, memoryview(bytes(payload))))
+        return True
+
+    def collect(self) -> list[tuple[int, str]]:
+        gathered, self.gathered = self.gathered, []
+        self.collected.append(len(gathered))
+        return [self.one(*each) for each in gathered]
+
+    def one(self, partition: int, lba: int, durable: bool, payload: memoryview) -> tuple[int, str]:
+        try:
+            return self.execute(partition, Op.WRITE, lba, len(payload) // 512, durable, payload)
+        except DriveError as error:
+            return error.errno, error.sentence
 
 
 class NeedsOwner(Partition):
@@ -338,7 +359,37 @@ def test_what_needs_an_owner_goes_through_the_door(array: Array) -> None:
         bench.close()
 
 
+def test_writes_that_have_come_together_are_posted_together_and_answered_in_order(array: Array) -> None:
+    bench = Bench(array, 2, kind=NeedsOwner)
+    try:
+        peer = bench.peer
+        asked = [(Op.WRITE, lba, b"%d" % lba * 512) for lba in range(6)]
+        asked += [(Op.WRITE, 1, b"n" * 512), (Op.READ, 1, b""), (Op.WRITE, 7, b"l" * 512)]
+        peer.sock.sendall(b"".join(peer.request(op, lba, 512, data) for op, lba, data in asked))
+        bench.start()
+        answers = [peer.answer() for _ in asked]
+        assert [(answer.op, answer.status) for answer, _ in answers] == [(op, 0) for op, _, _ in asked]
+        assert answers[7][1] == b"n" * 512  # a read sees the writes before it
+        assert bench.door.collected == [4, 3, 1]
+        assert bench.counted("writes") == 8
+    finally:
+        bench.close()
+
+
+def test_a_frame_in_doubt_comes_behind_the_answers_to_what_was_gathered(array: Array) -> None:
+    bench = Bench(array, 2, kind=NeedsOwner)
+    try:
+        peer = bench.peer
+        peer.sock.sendall(peer.request(Op.WRITE, 0, 0, b"w" * 512) + bytes(512))
+        bench.start()
+        assert peer.answer()[0].status == 0
+        assert bench.ended()
+    finally:
+        bench.close()
+
+
 def test_what_cannot_be_read_here_is_read_by_the_owner(array: Array, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(array, "only_drive", None)  # as of an array with redundancy, which this stands for
     bench = Bench(array, 2)
 
     def not_here(view: memoryview, offset_bytes: int) -> None:

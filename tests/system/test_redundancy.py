@@ -1,19 +1,29 @@
 """Proved with both sides running: raid5 and raid10 keep every block through loss, replacement, rebuild and scrub."""
 
+import random
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from errno import EIO
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from hostside import open_disk
 from ipc.control import control_call
-from tests.harness import spawn_world
+from nsu.arrays import begin_scrub, replace
+from serverside.arrays.groups import Layout
+from serverside.arrays.raid5 import Raid5
+from serverside.arrays.raid10 import Raid10
+from tests.harness import Machine, spawn_world
+from tests.harness.slow_drive import SlowDrive
 from tests.harness.world import World
+from tests.hostside.frontends.file_server import NEEDS_FUSE
 from tests.programs import needs
 
 pytestmark = pytest.mark.system
@@ -137,3 +147,79 @@ def test_a_killed_owner_loses_nothing() -> None:
         nsu(world, "array", "scrub", "unit0")
         wait_for(lambda: array_of(world)["redundancy"]["scrubs"] == 1)
         assert array_of(world)["redundancy"]["mismatches"] == 0
+
+
+def put_out(world: World, places: Sequence[int]) -> None:
+    for place in places:
+        replace(world.machine.state, "unit0", str(place), None, force=False)
+    wait_for(lambda: all(states(world)[place] == "out" for place in places))
+
+
+def put_in(world: World, places: Sequence[int], name: str) -> None:
+    size_bytes = Path(world.machine.folder / "drive0.img").stat().st_size
+    for place in places:
+        fresh = world.machine.folder / f"{name}-{place}.img"
+        with fresh.open("wb") as file:
+            file.truncate(size_bytes)
+        replace(world.machine.state, "unit0", str(place), fresh, force=False)
+    wait_for(lambda: set(states(world)) == {"good"})
+
+
+@needs("fio")
+@pytest.mark.parametrize(("layout", "drives"), [(Raid5, 3), (Raid10, 4)])
+def test_every_pattern_of_losses_that_a_level_promises_to_survive(layout: type[Layout], drives: int) -> None:
+    """Data is right before, during and after each loss and its rebuild, with others writing all the while."""
+    level = layout(drives, 65536, 65536)
+    patterns = [lost for count in (1, 2) for lost in combinations(range(drives), count) if level.survives(set(lost))]
+    with array_world(layout.level, drives) as world:
+        write(world)
+        with busy(world):
+            for number, lost in enumerate(patterns):
+                put_out(world, lost)
+                verify(world)
+                put_in(world, lost, f"fresh{number}")
+            verify(world)
+        print(f"{layout.level}, {drives} drives: {len(patterns)} patterns of losses survived")
+        begin_scrub(world.machine.state, "unit0")
+        wait_for(lambda: array_of(world)["redundancy"]["scrubs"] == 1)
+        assert array_of(world)["redundancy"]["mismatches"] == 0
+
+
+@NEEDS_FUSE
+@pytest.mark.parametrize(("level", "drives"), [("raid5", 3), ("raid10", 4)])
+def test_one_loss_more_is_errors_and_never_wrong_data(level: str, drives: int, tmp_path: Path) -> None:
+    pulled = (0, 1)  # of raid10 they are a pair
+    with ExitStack() as stack:
+        slow = [stack.enter_context(SlowDrive(made(tmp_path / str(n)), 16 * MIB)) for n in pulled]
+
+        def prepare(machine: Machine) -> None:
+            for number, drive in zip(pulled, slow, strict=True):
+                (machine.folder / f"drive{number}.img").symlink_to(drive.path)
+
+        world = stack.enter_context(spawn_world(units={"unit_1": BLOCKS}, level=level, drives=drives, prepare=prepare))
+        wait_for(lambda: set(states(world)) == {"good"})
+        with open_disk(at=world.at("unit_1")) as disk:
+            content = random.Random(1).randbytes(BLOCKS * 512)
+            disk.pwrite(content, 0)
+            disk.flush()
+            slow[0].pull()
+            assert disk.pread(len(content), 0) == content
+            slow[1].pull()
+            right, refused = 0, 0
+            for at in range(0, len(content), 4096):
+                try:
+                    assert disk.pread(4096, at) == content[at : at + 4096]
+                    right += 1
+                except OSError:
+                    refused += 1
+            assert refused > 0
+            with pytest.raises(OSError, match=r"could not be read|has stopped") as caught:
+                disk.pwrite(content, 0)
+            assert caught.value.errno == EIO
+            print(f"{level}: {right} blocks read, all right; {refused} refused")
+        assert states(world)[0] == "out"
+
+
+def made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder

@@ -294,3 +294,38 @@ def test_data_lies_where_the_extents_say(opened: Open) -> None:
         array.drives[place].read_into(memoryview(piece), offset_bytes)
         assert piece == content[at : at + length_bytes]
         at += length_bytes
+
+
+@pytest.mark.parametrize(("level", "drives"), [("raid5", 3), ("raid10", 4)])
+def test_trim_is_a_hint_that_leaves_every_group_as_it_was(opened: Open, level: str, drives: int) -> None:
+    array = opened(level, [f"d{number}" for number in range(drives)])
+    content = written(array)
+    array.trim(0, array.capacity_bytes)
+    array.trim(512, 8192)
+    assert content_of(array) == content
+    array.obey(SCRUB, 0)
+    while array.tend():
+        pass
+    assert array.describe()["redundancy"]["mismatches"] == 0
+
+
+def test_zeroing_gives_the_space_of_whole_rows_back(
+    opened: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serverside.redundancy.machine.ZERO_BYTES_MIN", 65536)
+    array = opened("raid5", ["d0", "d1", "d2"])
+    written(array)
+    array.flush()
+    taken = sum((tmp_path / name).stat().st_blocks for name in ("d0", "d1", "d2"))
+    array.write_zeroes(0, array.capacity_bytes)
+    assert content_of(array) == bytes(array.capacity_bytes)
+    assert sum((tmp_path / name).stat().st_blocks for name in ("d0", "d1", "d2")) <= taken - 3 * (SIZE - MIB) // 512
+
+
+def test_a_direct_read_leaves_a_mark_for_the_owner(opened: Open) -> None:
+    array = opened("raid5", ["d0", "d1", "d2"])
+    written(array)
+    array.was_read()
+    assert reads(other_process(array)) is not None
+    assert array.was_read()
+    assert not array.was_read()

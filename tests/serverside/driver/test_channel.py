@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from protocol.ops import Op
-from serverside.driver.channel import DriverChannel, DriverGone, SeatDoor, Waiting
+from serverside.driver.channel import POSTED_MOST, SEAT_BYTES, DriverChannel, DriverGone, SeatDoor, Waiting
 from serverside.driver.packets import COMMAND_BYTES, MARK, Answer, Command
 
 FLUSH = Command(0, 1, Op.FLUSH, False, 7, 0, 0)
@@ -77,7 +77,7 @@ def test_seats_have_buffers_of_their_own(channel: DriverChannel) -> None:
 
 
 def test_an_answer_to_a_former_tenant_is_ignored(channel: DriverChannel) -> None:
-    Waiting(channel, 1, FLUSH)  # its tenant is killed
+    Waiting(channel, 1, [FLUSH])  # its tenant is killed
     old = posted(channel)[0]
     channel.answer(1, Answer(old.sequence, 5, "for the old one"))
     door = SeatDoor(channel, 1, answered_by(channel, lambda c: Answer(c.sequence, 0, "for the new one")))
@@ -87,15 +87,15 @@ def test_an_answer_to_a_former_tenant_is_ignored(channel: DriverChannel) -> None
 def test_sequence_numbers_go_on_from_tenant_to_tenant_in_other_processes(channel: DriverChannel) -> None:
     pid = os.fork()
     if pid == 0:
-        Waiting(channel, 1, FLUSH)
+        Waiting(channel, 1, [FLUSH])
         os._exit(0)
     assert os.waitpid(pid, 0)[1] == 0
-    Waiting(channel, 1, FLUSH)
+    Waiting(channel, 1, [FLUSH])
     assert [command.sequence for command in posted(channel)] == [1, 2]
 
 
 def test_a_drain_ends_when_all_that_was_posted_before_is_done(channel: DriverChannel) -> None:
-    Waiting(channel, 1, FLUSH)
+    Waiting(channel, 1, [FLUSH])
     drain = channel.begin_drain(1)
     first, mark = posted(channel)
     assert (first.op, mark.op, mark.seat) == (Op.FLUSH, MARK, 1)
@@ -114,7 +114,7 @@ def test_drain_waits(channel: DriverChannel) -> None:
 def test_a_driver_that_died_with_the_command_is_asked_again_and_only_the_last_answer_counts(
     channel: DriverChannel,
 ) -> None:
-    waiting = Waiting(channel, 1, FLUSH)
+    waiting = Waiting(channel, 1, [FLUSH])
     first = posted(channel)[0]  # read, and lost
     assert waiting.poll() is None
     assert posted(channel) == []
@@ -125,7 +125,7 @@ def test_a_driver_that_died_with_the_command_is_asked_again_and_only_the_last_an
     channel.answer(1, Answer(first.sequence, 5, "old"))
     assert waiting.poll() is None
     channel.answer(1, Answer(second.sequence, 0, "new"))
-    assert waiting.poll() == Answer(2, 0, "new")
+    assert waiting.poll() == [Answer(2, 0, "new")]
 
 
 def test_a_dead_driver_is_not_waited_on_for_ever(channel: DriverChannel) -> None:
@@ -149,3 +149,54 @@ def test_descriptors_are_the_ends_that_each_side_uses(channel: DriverChannel) ->
     assert seat == {channel.commands.descriptors()[1], channel.answers[1].fileno()}
     assert seat <= channel.driver_descriptors()
     assert len(channel.driver_descriptors()) == 2 * 4
+
+
+def test_writes_that_were_gathered_are_posted_in_one_piece_and_answered_one_by_one(channel: DriverChannel) -> None:
+    seen: list[list[tuple[Command, bytes]]] = []
+
+    def alive() -> bool:
+        found = posted(channel)
+        seen.append([(each, bytes(channel.buffer(1, each.blocks * 512, each.payload_at_bytes))) for each in found])
+        channel.answer(1, *(Answer(each.sequence, each.lba, "") for each in found))
+        return True
+
+    door = SeatDoor(channel, 1, alive)
+    assert door.gather(9, 5, False, memoryview(b"a" * 512))
+    assert door.gather(9, 0, True, memoryview(b"b" * 1024))
+    assert posted(channel) == []
+    assert door.collect() == [(5, ""), (0, "")]
+    assert seen[0] == [
+        (Command(1, 1, Op.WRITE, False, 9, 5, 1, 0), b"a" * 512),
+        (Command(2, 1, Op.WRITE, True, 9, 0, 2, 512), b"b" * 1024),
+    ]
+
+
+def test_a_seat_gathers_what_its_buffer_and_its_answers_have_room_for(channel: DriverChannel) -> None:
+    door = SeatDoor(channel, 1)
+    large = memoryview(bytes(SEAT_BYTES // 2 + 512))
+    assert door.gather(9, 0, False, large)
+    assert not door.gather(9, 0, False, large)
+    door = SeatDoor(channel, 2)
+    assert [door.gather(9, 0, False, memoryview(bytes(512))) for _ in range(POSTED_MOST + 1)] == [
+        *[True] * POSTED_MOST,
+        False,
+    ]
+
+
+def test_of_gathered_writes_only_those_without_an_answer_are_posted_again(channel: DriverChannel) -> None:
+    commands = [FLUSH._replace(lba=lba) for lba in (1, 2, 3)]
+    waiting = Waiting(channel, 1, commands)
+    first = posted(channel)
+    channel.answer(1, Answer(first[0].sequence, 0, "first"))
+    assert waiting.poll() is None
+    channel.begin()
+    assert waiting.poll() is None
+    again = posted(channel)
+    assert [(command.sequence, command.lba) for command in again] == [(4, 2), (5, 3)]
+    channel.answer(1, Answer(3, 5, "of the dead"), Answer(5, 0, "third"), Answer(4, 0, "second"))
+    assert [answer.sentence for answer in waiting.poll() or []] == ["first", "second", "third"]
+
+
+def test_all_answers_of_a_killed_tenant_and_of_the_next_have_room(channel: DriverChannel) -> None:
+    for _ in range(4):
+        channel.answer(1, *[Answer(9, 0, "x" * 248)] * POSTED_MOST)

@@ -11,7 +11,7 @@ U64 = st.integers(0, 2**64 - 1)
 
 
 @settings(deadline=None)
-@given(st.builds(Command, U32, U16, st.integers(0, 255), st.booleans(), U32, U64, U64))
+@given(st.builds(Command, U32, U16, st.integers(0, 255), st.booleans(), U32, U64, U64, U32))
 def test_commands(command: Command) -> None:
     packet = command.pack()
     assert len(packet) == COMMAND_BYTES

@@ -14,14 +14,17 @@ from ipc.exits import Exit
 from protocol.ops import Op
 from serverside.arrays.base import Array
 from serverside.arrays.open import open_array
-from serverside.driver.channel import DriverChannel, SeatDoor
+from serverside.arrays.redundant import Redundant
+from serverside.driver.channel import NO_SEAT, DriverChannel, SeatDoor
 from serverside.driver.driver import ServerDriver
+from serverside.driver.packets import PUT_OUT, Command
 from serverside.driver.process import run_driver
 from serverside.drives.health import DriveHealth
 from serverside.drives.open import open_drive
 from serverside.partitions.partition import Partition
 from serverside.partitions.zero_file import ZeroFile
 from serverside.partitions.zero_map import open_zero_map
+from serverside.redundancy.superblock import State
 from serverside.settings import ArraySettings, DriveSettings, PartitionSettings
 
 NAME = UUID(int=77)
@@ -148,3 +151,91 @@ def test_a_failed_drive_ends_a_sigterm_with_failed(world: World) -> None:
     world.health.fail(0, 5)
     child.signal(signal.SIGTERM)
     assert child.wait(10) == Exit.FAILED
+
+
+class RedundantWorld:
+    """A raid5 with a spare and its driver process, and users who ask for one block after the other."""
+
+    def __init__(self, folder: Path) -> None:
+        names = tuple(DriveSettings(folder / f"d{n}", 192 << 20) for n in range(4))
+        health = DriveHealth(4)
+        drives = [open_drive(name, health, index) for index, name in enumerate(names)]
+        array = open_array(ArraySettings("unit0", "raid5", names[:3], names[3:], 65536), drives)
+        assert isinstance(array, Redundant)
+        self.array = array
+        unit = PartitionSettings("unit_1", "unit0", 0, self.array.capacity_blocks - 1)
+        self.partition = Partition(self.array, unit, None, 1, NAME)
+        self.channel = DriverChannel(2)
+        self.hearts = CounterTable(1, ("beat",))
+        self.child = fork_child(
+            "nsu: driver unit0",
+            lambda life: run_driver(life, ServerDriver(self.array, {5: self.partition}), self.channel),
+            hearts=self.hearts,
+            heart_row=0,
+            keep={*self.channel.driver_descriptors(), *self.array.descriptors()},
+        )
+        until(lambda: self.child.is_ready)
+        self.door = SeatDoor(self.channel, 0)
+
+    def rows_done(self) -> int:
+        return self.array.board.rows[0].get("rows_done")
+
+    def is_rebuilding(self) -> bool:
+        return self.array.board.rows[0].get("state") == State.REBUILDING
+
+    def writes(self, seconds: float) -> int:
+        """Write one block after the other; give how many."""
+        data, count, until_s = memoryview(b"w" * 4096), 0, time.monotonic() + seconds
+        while time.monotonic() < until_s:
+            assert self.door.execute(5, Op.WRITE, count * 8 % 4096, 8, False, data) == (0, "")
+            count += 1
+        return count
+
+    def reads(self, seconds: float) -> int:
+        """Read directly, as an SRW does."""
+        back, count, until_s = memoryview(bytearray(4096)), 0, time.monotonic() + seconds
+        while time.monotonic() < until_s:
+            self.array.read_into(back, 65536)  # on place 1
+            count += 1
+        return count
+
+    def rebuild(self) -> None:
+        self.channel.commands.put_many(Command(0, NO_SEAT, PUT_OUT, False, 0, 0, 0).pack())
+        until(self.is_rebuilding)
+
+    def close(self) -> None:
+        self.child.kill_and_reap()
+        self.child.close()
+        self.channel.close()
+        self.array.close()
+
+
+@pytest.fixture
+def redundant(tmp_path: Path) -> Iterator[RedundantWorld]:
+    made = RedundantWorld(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("kind", ["writes", "reads"])
+def test_a_rebuild_yields_to_users_and_goes_on(redundant: RedundantWorld, kind: str) -> None:
+    """Users keep most of their speed; the rebuild goes on beside them, and runs when they pause."""
+    use = redundant.writes if kind == "writes" else redundant.reads
+    use(0.2)
+    alone = use(0.5)
+    redundant.rebuild()
+    use(0.1)
+    before = redundant.rows_done()
+    beside = use(0.5)
+    stepped = redundant.rows_done() - before
+    assert redundant.is_rebuilding()
+    before, began_s = redundant.rows_done(), time.monotonic()
+    until(lambda: not redundant.is_rebuilding())
+    free = (redundant.array.layout.rows - before) / (time.monotonic() - began_s)
+    print(
+        f"{kind} beside a rebuild: {beside / alone:.0%} of those without one; rebuilt {stepped / 8:.0f} MB/s"
+        f" beside users, {free / 16:.0f} MB/s alone"
+    )
+    assert beside > 0.4 * alone
+    assert stepped > 0
+    assert free > 2 * stepped / 0.5

@@ -162,3 +162,37 @@ def test_trim_gives_space_back_and_touches_nothing_else(tmp_path: Path) -> None:
     assert path.stat().st_blocks <= before
     content = path.read_bytes()
     assert content[:MIB] == content[2 * MIB :] == b"x" * MIB
+
+
+def test_room_is_taken_up_and_content_stays(tmp_path: Path) -> None:
+    path = tmp_path / "drive.img"
+    drive = open_file(path, 4 * MIB)
+    drive.write_from(memoryview(b"d" * 4096), MIB)
+    drive.make_room(MIB, MIB)
+    assert path.stat().st_blocks * 512 >= MIB
+    assert path.stat().st_size == 4 * MIB
+    back = bytearray(8192)
+    drive.read_into(memoryview(back), MIB)
+    assert back == b"d" * 4096 + bytes(4096)
+    drive.close()
+
+
+def test_room_is_refused_where_there_is_none_and_the_drive_is_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drive = open_file(tmp_path / "drive.img", MIB)
+
+    def says(number: int) -> None:
+        def fallocate(*_: int) -> None:
+            raise OSError(number, os.strerror(number))
+
+        monkeypatch.setattr("serverside.drives.file.fallocate", fallocate)
+
+    says(errno.EDQUOT)
+    with pytest.raises(DriveError, match="has no room to write: Disk quota exceeded") as caught:
+        drive.make_room(0, 4096)
+    assert caught.value.errno == errno.ENOSPC
+    says(errno.EOPNOTSUPP)
+    drive.make_room(0, 4096)
+    drive.flush()
+    drive.close()

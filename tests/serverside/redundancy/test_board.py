@@ -46,3 +46,12 @@ def test_a_sentence_is_cut_between_characters() -> None:
     assert board.why(0) == "é" * (WHY_BYTES // 2)
     board.say_why(0, "short")
     assert board.why(0) == "short"
+
+
+def test_a_mark_of_a_reader_is_taken_once() -> None:
+    board = Board(3)
+    assert not board.take_read_mark()
+    board.mark_read()
+    board.mark_read()
+    assert board.take_read_mark()
+    assert not board.take_read_mark()

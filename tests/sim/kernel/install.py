@@ -68,7 +68,7 @@ SIZES = {
     "RECEIVE_BYTES": 24 << 10,
     "SCRATCH_BYTES": 24 << 10,
     "SEND_AT_BYTES": 8192,
-    "DIRECT_BYTES": 2048,
+    "LARGE_BYTES": 2048,
     "TAGS_MAX": 16,
     "REQUEST_SLOTS_MAX": 12,
     "DISKS_MAX": 1,

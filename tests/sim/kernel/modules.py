@@ -83,6 +83,11 @@ class Os(StandIn):
     def getpid(self) -> int:
         return self.kernel.enter().pid
 
+    def sched_getaffinity(self, pid: int) -> set[int]:
+        """Machines here have one processor: there is no choice where to run."""
+        del pid
+        return {0}
+
     def kill(self, pid: int, number: int) -> None:
         machine = self.kernel.enter().machine
         if pid not in machine.processes:
