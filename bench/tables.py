@@ -17,7 +17,7 @@ from bench.load import Load
 from bench.marks import Verdict
 
 Rows = dict[tuple[str, int], list[Figure]]
-SHORT = {OWN: "own door", NBD: "NBD", f"{OWN} {CRC}": "own, CRC", f"{NBD} {CRC}": "NBD, CRC"}
+SHORT = {OWN: "own door", NBD: "NBD", f"{OWN} {CRC}": "own CRC", f"{NBD} {CRC}": "NBD CRC", "nbd-server": "nbd-serv"}
 WIDTH = 100
 
 
@@ -85,6 +85,16 @@ def ranges(found: Found) -> Sheet:
         return f"{scaled(load, told[1].least)}–{scaled(load, told[1].most)}" if told else ""
 
     return sheet("Throughput: range of the rounds", found, cell)
+
+
+def spread(found: Found) -> Sheet:
+    """The same for a terminal, where there is no room for ranges: their width in parts of the median."""
+
+    def cell(load: Load, rows: Rows, family: str) -> str:
+        told = best(rows, family, per_second, max)
+        return f"{(told[1].most - told[1].least) / told[1].middle:.0%}" if told else ""
+
+    return sheet("Throughput: from the least to the most of the rounds, in % of the median", found, cell)
 
 
 def processor_time(found: Found) -> Sheet:

@@ -7,7 +7,7 @@ from bench.contest import CRC, NBD, OWN, Found, Subject, in_turn, is_kept
 from bench.figures import Figure, Median, cpu_us, median, per_second
 from bench.load import LARGE, SINGLE, SMALL, WORKLOADS, Load
 from bench.marks import MARKS, Verdict, verdicts
-from bench.tables import best, latency, marks, processor_time, throughput
+from bench.tables import best, latency, marks, processor_time, spread, throughput
 
 
 def runs(*rates: float, cpu: float = 10.0, p50: float = 50.0) -> list[Figure]:
@@ -66,8 +66,9 @@ def test_every_workload_has_its_mark() -> None:
 
 def test_tables_show_medians_with_the_best_number_of_connections() -> None:
     assert best(FOUND[READ], "fast", per_second, max) == (8, Median(100, 90, 1000))
+    assert spread(FOUND).rows[0][1:4] == ("18%", "910%", "25%")
     sheet = throughput(FOUND)
-    assert sheet.head == ("workload", "slow", "fast", "own door", "own, CRC", "NBD")
+    assert sheet.head == ("workload", "slow", "fast", "own door", "own CRC", "NBD")
     assert sheet.rows[0] == ("read 4K d32", "0.0 (1)", "0.1 (8)", "0.1 (2)", "1.0 (2)", "0.1 (1)")
     assert processor_time(FOUND).rows[0][1:3] == ("1", "20")
     assert latency(FOUND).rows == [("read 4K d1", "40 / 80", "45 / 90", "80 / 160")]
