@@ -1,6 +1,6 @@
 """Tables of what was found, for a terminal of 100 columns and as Markdown: the same rows.
 
-A cell is the median of the rounds at the family's best number of connections, which stands in brackets.
+A cell is the median of the rounds at the family's best number of connections, which stands behind the ×.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -68,9 +68,9 @@ def throughput(found: Found) -> Sheet:
 
     def cell(load: Load, rows: Rows, family: str) -> str:
         told = best(rows, family, per_second, max)
-        return f"{scaled(load, told[1].middle)} ({told[0]})" if told else ""
+        return f"{scaled(load, told[1].middle)} ×{told[0]}" if told else ""
 
-    return sheet("Throughput: thousand/s at 4 KiB, MB/s above; (connections or paths)", found, cell)
+    return sheet("Throughput: thousand/s at 4 KiB, MB/s above; × connections or paths", found, cell)
 
 
 def scaled(load: Load, rate: float) -> str:
@@ -116,10 +116,10 @@ def latency(found: Found) -> Sheet:
         tail = told and median(rows[family, told[0]], percentile_us("99"))
         mean = best(rows, family, percentile_us("mean"), min)
         if told and tail:
-            return f"{told[1].middle:.0f} / {tail.middle:.0f}"
+            return f"{told[1].middle:.0f}/{tail.middle:.0f}"
         return f"mean {mean[1].middle:.0f}" if mean else ""
 
-    return sheet("Latency at depth 1, µs: p50 / p99", {k: v for k, v in found.items() if k.depth == 1}, cell)
+    return sheet("Latency at depth 1, µs: p50/p99", {k: v for k, v in found.items() if k.depth == 1}, cell)
 
 
 def sheet(title: str, found: Found, cell: Callable[[Load, Rows, str], str]) -> Sheet:

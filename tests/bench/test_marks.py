@@ -69,9 +69,9 @@ def test_tables_show_medians_with_the_best_number_of_connections() -> None:
     assert spread(FOUND).rows[0][1:4] == ("18%", "910%", "25%")
     sheet = throughput(FOUND)
     assert sheet.head == ("workload", "slow", "fast", "own door", "own CRC", "NBD")
-    assert sheet.rows[0] == ("read 4K d32", "0.0 (1)", "0.1 (8)", "0.1 (2)", "1.0 (2)", "0.1 (1)")
+    assert sheet.rows[0] == ("read 4K d32", "0.0 ×1", "0.1 ×8", "0.1 ×2", "1.0 ×2", "0.1 ×1")
     assert processor_time(FOUND).rows[0][1:3] == ("1", "20")
-    assert latency(FOUND).rows == [("read 4K d1", "40 / 80", "45 / 90", "80 / 160")]
+    assert latency(FOUND).rows == [("read 4K d1", "40/80", "45/90", "80/160")]
     assert (
         "| 4 KiB random read, depth 32 | read | own door | fast 8 | 1.21 |" in marks(list(verdicts(FOUND))).markdown()
     )
