@@ -34,7 +34,7 @@ class Sheet:
         return "\n".join([*lines, *map(_row, self.rows), ""])
 
     def show(self, console: Console) -> None:
-        table = Table(*self.head, title=self.title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+        table = Table(*self.head, title=self.title, title_justify="left", box=SIMPLE_HEAD, padding=0)
         for row in self.rows:
             table.add_row(*row)
         console.print(table)
