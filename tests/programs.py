@@ -11,6 +11,8 @@ PACKAGES = {
     "qemu-img": "qemu-utils",
     "qemu-io": "qemu-utils",
     "fio": "fio",
+    "nbdkit": "nbdkit",
+    "qemu-nbd": "qemu-utils",
     "mkfs.ext4": "e2fsprogs",
     "lvm": "lvm2",
     "mdadm": "mdadm",

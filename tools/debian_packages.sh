@@ -30,8 +30,19 @@ systemd     systemd-analyze   reads the unit in etc/
 iproute2    ip|ss             networks between namespaces, which the tests cut and mend (root)
 '
 
+# What "make bench" measures beside ours. Only by name: nbd-server and tgt start services when they are installed.
+peers='
+nbd-server  nbd-server        another NBD server
+qemu-system-common qemu-storage-daemon and another
+tgt         tgtd              an iSCSI target
+libiscsi-bin iscsi-perf       what reads from it
+qemu-block-extra qemu-img     its iscsi driver writes to it
+iperf3      iperf3            how much loopback TCP carries
+linux-perf  perf              system calls and their time, for bench.profile
+'
+
 rows() {
-    printf '%s' "$table" | while read -r package commands purpose; do
+    printf '%s' "$table${wanted:+$peers}" | while read -r package commands purpose; do
         [ -n "$package" ] || continue
         case " $wanted " in "  " | *" $package "*) printf '%s %s %s\n' "$package" "$commands" "$purpose" ;; esac
     done
