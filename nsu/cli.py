@@ -83,7 +83,7 @@ def run(conf_path: Path) -> None:
         if obstacle.key != "STATE":  # that ends it, with a sentence of its own
             say(f"nsu: {obstacle}")
     voice.write = say  # of every process that is forked from here: wrapped at a terminal
-    words = LastWords(("server", "host"))
+    words = LastWords(("server", "host", "web"))
     roles = mains(conf_path, loaded, seen, words)
     if not roles:
         fail(f"{conf_path} gives this machine no role: add NSU and HOST blocks, or SERVER blocks")
