@@ -26,6 +26,8 @@ class Session:
     """What each form of this session carries, and no other site can know."""
     began_s: float
     seen_s: float
+    told: str = ""
+    """What the next page says on top: what has just been done."""
 
 
 class Sessions:
