@@ -6,11 +6,14 @@ back to older ones, it would forget what has come since: what was written to a Z
 one's place would read as zeros.
 """
 
+import contextlib
 import os
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from errno import EACCES, EADDRINUSE, EBUSY
 from pathlib import Path
+from typing import Any
 
 from hostside.host import run_host
 from hostside.settings import HostRoleSettings, ServerEntry
@@ -18,8 +21,13 @@ from ipc.child import Life
 from ipc.control import ControlError
 from ipc.exits import Exit
 from nsu.conf.errors import ConfErrors
+<<<<<<< HEAD
 from nsu.conf.load import Loaded, load_file
 from nsu.conf.settings import MachineSettings
+=======
+from nsu.conf.load import Loaded, digest_of, load_file, load_text, read_text
+from nsu.history import note_by_hand
+>>>>>>> parts
 from nsu.last_words import LastWords
 from nsu.say import say
 from serverside.drives.base import DriveError
@@ -66,7 +74,7 @@ def start_server(life: Life, watch: "ConfWatch", words: LastWords) -> int:
         words.put("server", f"{watch.path} is not good: see `nsu check`")
         return Exit.FAILED
     try:
-        return run_server(life, settings, watch.fresh)
+        return run_server(life, settings, watch.fresh, watch.describe)
     except (SettingsError, StateError) as error:
         words.put("server", str(error))
         say(f"nsu: server: {error}")
@@ -112,6 +120,14 @@ class ConfWatch:
         self.settings = settings
         self.seen = seen
         self.is_gone = False
+        self.digest = ""
+        """SHA-256 of the text that was judged last."""
+        self.errors: tuple[str, ...] = ()
+        """What is wrong with it."""
+
+    def describe(self) -> dict[str, Any]:
+        """Give what was found at the last look, for whoever waits for a change."""
+        return {"path": str(self.path), "digest": self.digest, "errors": list(self.errors)}
 
     def newest(self) -> ServerSettings | None:
         """Give what the file says now, for a server that starts; None when it says nothing good."""
@@ -123,7 +139,18 @@ class ConfWatch:
                 say(f"nsu: server: it starts once {self.path} is good again")
                 return None
             self.settings = server
+        elif not self.digest:
+            self.note_start()
         return self.settings
+
+    def note_start(self) -> None:
+        """Note what the first start goes by."""
+        with contextlib.suppress(ConfErrors):
+            self.take_text(read_text(self.path))
+
+    def take_text(self, text: str) -> None:
+        self.digest = digest_of(text)
+        note_by_hand(self.settings.state_dir, text, time.time())
 
     def fresh(self) -> ServerSettings | None:
         """Give new settings of the server role, or None."""
@@ -149,13 +176,20 @@ class ConfWatch:
 
     def load(self) -> ServerSettings | None:
         """Load the file; say why it is not good for a server, and give None, when it is not."""
+        self.errors = ()
         try:
-            server = load_file(self.path).server
+            text = read_text(self.path)
+            self.digest = digest_of(text)
+            server = load_text(text, self.path).server
         except ConfErrors as error:
+            self.errors = tuple(map(str, error.errors))
             say(f"nsu: server: {self.path} is not good:\n{error}")
             return None
         if server is None:
-            say(f"nsu: server: {self.path} gives this machine no server role any more")
+            self.errors = (f"{self.path} gives this machine no server role any more",)
+            say(f"nsu: server: {self.errors[0]}")
+        else:
+            self.take_text(text)
         return server
 
 
@@ -185,8 +219,12 @@ class HostWatch:
         """Compare the file with what was started."""
         try:
             loaded = load_file(self.path, resolve=lambda _: ())
-        except ConfErrors:
-            return (f"{self.path} is not good now; what runs keeps its former settings. See: nsu check",)
+        except ConfErrors as found:
+            more = f" (and {len(found.errors) - 1} more)" if len(found.errors) > 1 else ""
+            return (
+                f"{self.path} is not good now; what runs keeps its former settings: {found.errors[0]}{more}."
+                " See: nsu check, nsu rollback",
+            )
         changed = []
         if bare(servers_of(loaded)) != bare(servers_of(self.loaded)):
             changed.append("its SERVER blocks have")

@@ -38,7 +38,18 @@ def differences(old: ServerSettings, new: ServerSettings) -> list[str]:
         found.append(f"LISTEN: {', '.join(new.listen)}")
     if old.privileged_port != new.privileged_port:
         found.append(f"PRIVILEGED_PORT = {'yes' if new.privileged_port else 'no'}")
+    found += unassigned_differences(old, new)
     return found or ["the order of the HOSTs"]
+
+
+def unassigned_differences(old: ServerSettings, new: ServerSettings) -> list[str]:
+    """Give, in words, which partitions of nobody's have come, gone or changed."""
+    before = {unit.name: unit for unit in old.unassigned}
+    after = {unit.name: unit for unit in new.unassigned}
+    found = [f"unassigned UNIT {name} added" for name in after if name not in before]
+    found += [f"unassigned UNIT {name} removed" for name in before if name not in after]
+    found += [f"unassigned UNIT {name} changed" for name, unit in before.items() if after.get(name, unit) != unit]
+    return found
 
 
 def disturbed(old: ServerSettings, new: ServerSettings) -> frozenset[str]:
@@ -70,7 +81,7 @@ def starts(host: HostSettings) -> set[Start]:
 
 def zero_lengths(settings: ServerSettings) -> dict[Start, int]:
     """Give, for each place where ZERO partitions begin, how many blocks its map covers."""
-    units = [unit for host in settings.hosts for unit in host.units]
+    units = [unit for host in settings.holders for unit in host.units]
     zero = {(unit.array, unit.first_lba) for unit in units if unit.zero}
     lengths = dict.fromkeys(zero, 0)
     for unit in units:

@@ -5,10 +5,12 @@
   * the cookie of Appendix D's "get starting time": changes exactly when the settings do. A file's mtime has a
     grain of a second and goes backwards at a restore; this is a counter, started at random so that a lost
     STATE does not repeat it.
-  * units: each (host, unit) has a uuid for ever and a generation. It gets a new generation whenever its
+  * units: each (host, unit) has the uuid of its partition and a generation. It gets a new generation whenever its
     definition changes, and no two units, nor two definitions of one, ever have the same: so a request that
     names a number and a generation can never mean another unit that has taken the number since (trap 24).
-    The uuid changes when the unit begins elsewhere. A unit that is gone is remembered.
+    The uuid is the one that nsu.conf gives the unit (UUID = …): so it stays with the partition through another name,
+    another host, another size. A unit without one gets one, and keeps it until it begins elsewhere. A unit that is
+    gone is remembered. The empty host is nobody, who has the partitions outside any HOST.
   * the write verifier: a number that changes exactly when writes that were acknowledged and not flushed may have been
     lost between two starts: the machine was started anew, and the former run had not come to an orderly end, all
     drives synced (`note_clean`). What processes that died left in the page cache of a machine that stayed up is there.
@@ -17,8 +19,9 @@
     knows the units that use it.
 
 When is a range still the same? Wrongly "yes" shows one owner's data to the next; wrongly "no" makes an
-owner's data vanish. A range (array, first LBA) keeps its map as long as a unit of the name of one of its
-former units begins there, be it of the same host or of another to which it was given. It may grow and shrink.
+owner's data vanish. A range (array, first LBA) keeps its map as long as a unit with the uuid of one of its former
+units begins there; or one without a UUID in nsu.conf that has the name of a former one, be it of the same host or of
+another to which it was given. It may grow and shrink.
 A range whose units are all gone is kept aside, so that a unit taken out for an hour comes back with its data;
 it is forgotten as soon as another unit, or the same one without ZERO, lies over any part of it.
 
@@ -73,6 +76,8 @@ class RangeRecord:
     units: list[list[str]]
     """[host, unit] of those that use it, or used it last."""
     in_use: bool
+    partitions: list[str] = field(default_factory=list)
+    """The uuids of those units."""
 
 
 _Record = TypeVar("_Record", UnitRecord, RangeRecord)
@@ -212,14 +217,15 @@ class Identity:
         definition = (unit.array, unit.first_lba, unit.last_lba, unit.read_only, unit.zero)
         old = self._unit_record(host_name, unit.name)
         if old is None:
-            uuid, generation = self._new_uuid(), self._new_generation()
+            uuid, generation = unit.uuid or self._new_uuid(), self._new_generation()
             self._state.units.append(UnitRecord(host_name, unit.name, uuid, generation, *definition))
             return
-        if definition == (old.array, old.first_lba, old.last_lba, old.read_only, old.zero):
+        stays = (unit.array, unit.first_lba) == (old.array, old.first_lba)
+        uuid = unit.uuid or (old.uuid if stays else self._new_uuid())
+        if (uuid, *definition) == (old.uuid, old.array, old.first_lba, old.last_lba, old.read_only, old.zero):
             return
-        if (unit.array, unit.first_lba) != (old.array, old.first_lba):
-            old.uuid = self._new_uuid()
         old.generation = self._new_generation()
+        old.uuid = uuid
         old.array, old.first_lba, old.last_lba, old.read_only, old.zero = definition
 
     # -- ranges
@@ -244,13 +250,16 @@ class Identity:
 
     def _continued(self, start: tuple[str, int], users: list[tuple[str, PartitionSettings]]) -> RangeRecord:
         """Give the record that a range goes on with: its old one, or a new one if its users are all new."""
-        names = {unit.name for _, unit in users}
+        partitions = sorted({str(self.unit(host_name, unit.name).uuid) for host_name, unit in users})
+        names = {unit.name for _, unit in users if not unit.uuid}
         uuid = self._new_uuid()
         for old in self._state.ranges:
-            if (old.array, old.first_lba) == start and any(name in names for _, name in old.units):
+            is_known = not set(partitions).isdisjoint(old.partitions) or any(name in names for _, name in old.units)
+            if (old.array, old.first_lba) == start and is_known:
                 uuid = old.uuid
         blocks = max(unit.blocks for _, unit in users)
-        return RangeRecord(uuid, *start, blocks, [[host_name, unit.name] for host_name, unit in users], True)
+        units = [[host_name, unit.name] for host_name, unit in users]
+        return RangeRecord(uuid, *start, blocks, units, in_use=True, partitions=partitions)
 
     def _new_generation(self) -> int:
         self._state.generation += 1
@@ -302,10 +311,20 @@ def _load(path: Path) -> State:
         ) from error
 
 
+def read_units(folder: Path) -> list[UnitRecord]:
+    """Give what is remembered of units, without a start. StateError: the file is damaged."""
+    return _load(folder / FILE_NAME).units
+
+
 def _parse(content: Mapping[str, Any]) -> State:
     if content["version"] != VERSION:
         raise ValueError(f"its version is {content['version']}, and {VERSION} is known here")
     fingerprint = content["fingerprint"]
+    units = [_checked(UnitRecord(**record)) for record in content["units"]]
+    ranges = [_checked(RangeRecord(**record)) for record in content["ranges"]]
+    for record in ranges:
+        if not record.partitions:  # written before partitions had uuids of their own
+            record.partitions = [unit.uuid for unit in units if [unit.host, unit.name] in record.units]
     return State(
         boot=_whole(content["boot"]),
         cookie=_whole(content["cookie"]),
@@ -314,8 +333,8 @@ def _parse(content: Mapping[str, Any]) -> State:
         verifier=_whole(content.get("verifier", 0)),
         machine_boot=str(content.get("machine_boot", "")),
         is_clean=content.get("is_clean") is True,
-        units=[_checked(UnitRecord(**record)) for record in content["units"]],
-        ranges=[_checked(RangeRecord(**record)) for record in content["ranges"]],
+        units=units,
+        ranges=ranges,
     )
 
 

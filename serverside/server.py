@@ -16,7 +16,7 @@ import resource
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from ipc.child import Life
 from ipc.control import ControlServer
@@ -55,15 +55,25 @@ SEATS_SPARE = 32
 
 Reload = Callable[[], ServerSettings | None]
 """Gives the settings of a changed nsu.conf, or None when there is nothing new or nothing good."""
+DescribeConf = Callable[[], dict[str, Any]]
+"""Tells which text of nsu.conf was looked at last, and what is wrong with it."""
+
+
+def describe_nothing() -> dict[str, Any]:
+    """For a server whose settings come from no file."""
+    return {}
 
 
 class Server:
     """The server role of one machine."""
 
-    def __init__(self, life: Life, settings: ServerSettings, reload: Reload) -> None:
+    def __init__(
+        self, life: Life, settings: ServerSettings, reload: Reload, describe_conf: DescribeConf = describe_nothing
+    ) -> None:
         self.life = life
         self.settings = settings
         self.reload = reload
+        self.describe_conf = describe_conf
         self.loop = Loop()
         self.started_s = time.time()
         seats = places_of(settings) + SEATS_SPARE
@@ -76,6 +86,8 @@ class Server:
         self.evictions = Evictions()
         self.addresses = AddressWatch(say)
         self.warnings: list[str] = []
+        self.refused = ""
+        """Why the newest settings are not in force; empty: they are, or are about to be."""
         self.config_port = ConfigPort(
             self.loop, settings.name, settings.listen, settings.config_port, settings.privileged_port, self
         )
@@ -85,7 +97,12 @@ class Server:
         self.control = ControlServer(
             self.loop,
             settings.state_dir / "server.sock",
-            {"status": lambda _: describe_server(self), "scrub": orders.scrub, "replace": orders.replace},
+            {
+                "status": lambda _: describe_server(self),
+                "reload": lambda _: self.look_now(),
+                "scrub": orders.scrub,
+                "replace": orders.replace,
+            },
         )
         self.watch = Watch(
             look_every_s=timers.LOOK_EVERY_S,
@@ -332,11 +349,20 @@ class Server:
 
     # -- a changed nsu.conf --------------------------------------------------------------------------------------
 
+    def look_now(self) -> dict[str, Any]:
+        """Look at nsu.conf for somebody who waits for a change, and say how far it is."""
+        self.reconsider()
+        return self.told_of_conf()
+
+    def told_of_conf(self) -> dict[str, Any]:
+        return {**self.describe_conf(), "refused": self.refused, "changing": self.changing is not None}
+
     def reconsider(self) -> None:
         """Note (3): an administrator updated the configuration: only hosts whose units changed are disturbed."""
         fresh = None if self.stopping or self.changing is not None else self.reload()
         if fresh is None:
             return
+        self.refused = ""
         fresh, sentences = possible(self.settings, fresh)
         if places_of(fresh) > self.srws.seats:
             sentences.append(f"of the {places_of(fresh)} places, {self.srws.seats} are there till the next start")
@@ -399,6 +425,7 @@ class Server:
         """The new settings can't be had."""
         self.data_ports.keep(self.settings)
         self.config_port.close_others(self.settings.listen)
+        self.refused = str(error)
         self.warn(f"the changed nsu.conf can't be used, the old settings stay in force: {error}")
 
     def warn(self, sentence: str) -> None:
@@ -451,9 +478,11 @@ def host_named(settings: ServerSettings, name: str) -> HostSettings | None:
     return next((host for host in settings.hosts if host.name == name), None)
 
 
-def run_server(life: Life, settings: ServerSettings, reload: Reload) -> int:
+def run_server(
+    life: Life, settings: ServerSettings, reload: Reload, describe_conf: DescribeConf = describe_nothing
+) -> int:
     """Live as `nsu: server`."""
     # Each place costs descriptors here, for every array; the soft limit is meant for programs that use select(2).
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return Server(life, settings, reload).run()
+    return Server(life, settings, reload, describe_conf).run()

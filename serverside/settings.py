@@ -41,6 +41,8 @@ class PartitionSettings:
     read_only: bool = False
     zero: bool = False
     """ZERO = yes: every block reads as zeros until it is written."""
+    uuid: str = ""
+    """UUID: which partition this is, whoever has it and whatever it is called; empty: not said."""
 
     @property
     def blocks(self) -> int:
@@ -83,3 +85,11 @@ class ServerSettings:
     """Appendix D, step 1: refuse configuration sockets that come from a port of 1024 or more."""
     arrays: tuple[ArraySettings, ...]
     hosts: tuple[HostSettings, ...]
+    unassigned: tuple[PartitionSettings, ...] = ()
+    """Partitions that no host has: their blocks, and what is on them, are kept."""
+
+    @property
+    def holders(self) -> tuple[HostSettings, ...]:
+        """Whoever has partitions: the hosts and, under the empty name that no host can have, nobody."""
+        nobody = HostSettings("", (), None, (), self.unassigned)
+        return (*self.hosts, nobody) if self.unassigned else self.hosts

@@ -21,6 +21,7 @@ def describe_server(server: "Server") -> dict[str, Any]:
         "started_at": server.started_s,
         "config_port": server.settings.config_port,
         "listen": list(server.settings.listen),
+        "conf": server.told_of_conf(),
         "cookie": server.storage.cookie,
         "data_ports": [
             {"address": port.key[0], "port": port.key[1], "listening": port.listening} for port in server.data_ports
@@ -28,6 +29,7 @@ def describe_server(server: "Server") -> dict[str, Any]:
         "sessions": [describe_session(server, session) for session in server.sessions.values()],
         "arrays": server.storage.describe_arrays(),
         "hosts": [{**host, "totals": server.srws.totals_of(host["name"])} for host in server.storage.describe_hosts()],
+        "unassigned": server.storage.describe_unassigned(),
         "timers": [
             {"name": "handshake", "value_s": HANDSHAKE_TIMEOUT_S, "source": "Appendix D, step 4"},
             *in_force(

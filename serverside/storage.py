@@ -84,7 +84,7 @@ class Storage:
         most = sum(len(array.drives) + len(array.spares) for array in settings.arrays)
         self.health = DriveHealth(most + REPLACEMENTS_MOST, on_fail=self.note_failed)
         self.arrays = self.open_arrays(settings.arrays)
-        self.table: PartitionTable = build(settings.hosts, self.arrays, self.identity, self.folder)
+        self.table: PartitionTable = build(settings.holders, self.arrays, self.identity, self.folder)
         self.release_arrays()
         self.settings = settings
         self.cookie = self.identity.cookie_for(fingerprint(settings))
@@ -247,7 +247,7 @@ class Storage:
 
     def check(self, settings: ServerSettings) -> None:
         """Raise SettingsError for what can't be served from the arrays that are open, before anybody is disturbed."""
-        for host in settings.hosts:
+        for host in settings.holders:
             for unit in host.units:
                 array = self.arrays.get(unit.array)
                 if array is None:
@@ -268,7 +268,7 @@ class Storage:
         assert settings.arrays == self.settings.arrays
         self.stop_drivers()
         try:
-            self.table = build(settings.hosts, self.arrays, self.identity, self.folder, self.table)
+            self.table = build(settings.holders, self.arrays, self.identity, self.folder, self.table)
             self.release_arrays()
             self.settings = settings
         finally:
@@ -331,20 +331,28 @@ class Storage:
             {
                 "name": host.name,
                 "version": 1 if host.secret is None else 2,
-                "units": [
-                    {
-                        "number": number,
-                        "name": p.name,
-                        "blocks": p.blocks,
-                        "read_only": p.read_only,
-                        "generation": p.generation,
-                        "uuid": str(p.uuid),
-                        "lba": f"{p.settings.array}({p.settings.first_lba},{p.settings.last_lba})",
-                    }
-                    for number, p in enumerate(self.table.units(host.name))
-                ],
+                "units": self.describe_units(host.name),
             }
             for host in self.settings.hosts
+        ]
+
+    def describe_unassigned(self) -> list[dict[str, Any]]:
+        return self.describe_units("") if self.settings.unassigned else []
+
+    def describe_units(self, holder: str) -> list[dict[str, Any]]:
+        return [
+            {
+                "number": number,
+                "name": p.name,
+                "blocks": p.blocks,
+                "read_only": p.read_only,
+                "zero": p.zero_map is not None,
+                "written_blocks": p.written_blocks,
+                "generation": p.generation,
+                "uuid": str(p.uuid),
+                "lba": f"{p.settings.array}({p.settings.first_lba},{p.settings.last_lba})",
+            }
+            for number, p in enumerate(self.table.units(holder))
         ]
 
 

@@ -1,4 +1,4 @@
-"""Changes to an nsu.conf: a key set, added or removed; a block added or removed. A change makes a new
+"""Changes to an nsu.conf: a key set, added or removed; a block added, removed, renamed or moved. A change makes a new
 `Document`.
 
 Each change is made in the configobj tree; only the lines it is about differ afterwards. What is added is laid
@@ -12,7 +12,7 @@ sense is not asked here: `save.py` loads the result before it is kept.
 from collections.abc import Sequence
 
 from nsu.conf.errors import ChangeRefused
-from nsu.conf.lines import BlockLine, KeyLine, Meaning, column_of, indent_of, meaning_of
+from nsu.conf.lines import BlockLine, KeyLine, Meaning, column_of, indent_of, meaning_of, split_comment
 from nsu.conf.syntax import Block, Branch, Document, Tree, carried, is_line, name_of
 
 Where = tuple[str, ...]
@@ -104,6 +104,42 @@ def remove_block(document: Document, where: Where) -> Document:
     return Document.from_tree(tree)
 
 
+def rename_block(document: Document, where: Where, name: str) -> Document:
+    """Give a block another name; its line keeps its layout and its comment."""
+    block = find(document, where)
+    around = find(document, where[:-1]).blocks if where[:-1] else document.blocks
+    label = f"{block.kind} {name}"
+    if label in (other.label for other in around):
+        raise ChangeRefused(f"There is a {label} already.")
+    lines = document.text.split("\n")
+    code, comment = split_comment(lines[block.line - 1])
+    head, old, tail = code.rpartition(block.name)
+    assert old, lines[block.line - 1]
+    lines[block.line - 1] = _checked_line(head + name + tail + comment, BlockLine(block.kind, name))
+    return Document("\n".join(lines))
+
+
+def move_block(document: Document, where: Where, into: Where) -> Document:
+    """Move a block, with its comments, into the one at `into` (empty: to the outermost level), below the last of its
+    kind there.
+    """
+    block = find(document, where)
+    lines = document.text.split("\n")
+    end = _end_of(block, lines)
+    moved = lines[block.line - 1 : end]
+    rest = Document("\n".join(lines[: block.line - 1] + lines[end:]))
+    parent = find(rest, into) if into else None
+    siblings = parent.blocks if parent else rest.blocks
+    if block.label in (other.label for other in siblings):
+        raise ChangeRefused(f"There is a {block.label} already" + (f" in {into[-1]}." if into else "."))
+    lines = rest.text.split("\n")
+    after = _place_of(block.kind, parent, siblings, lines)
+    was, now = indent_of(moved[0]), _body_indent(parent, lines) if parent else ""
+    moved = [now + (line.removeprefix(was) if line.startswith(was) else line.lstrip(" \t")) for line in moved]
+    gap = [] if parent or not after else [_line_end(lines)]
+    return Document("\n".join(lines[:after] + gap + moved + lines[after:]))
+
+
 def _branch(tree: Tree, document: Document, where: Where) -> Branch:
     branch: Branch = tree
     for depth, label in enumerate(where, 1):
@@ -140,6 +176,11 @@ def _check(line: str, meant: Meaning) -> None:
     """A line that would be read as something else than was meant is not written."""
     if "\n" in line or meaning_of(line) != meant:
         raise ChangeRefused(f"{line.strip()!r} cannot be written: it would not be read back as that.")
+
+
+def _checked_line(line: str, meant: Meaning) -> str:
+    _check(line, meant)
+    return line
 
 
 def _place_of(kind: str, parent: Block | None, siblings: Sequence[Block], lines: Sequence[str]) -> int:

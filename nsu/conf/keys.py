@@ -29,6 +29,8 @@ class BlockKind:
     sentence: str
     example: str
     """A name, for the sample."""
+    also_outermost: bool = False
+    """It may stand outside any block too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +77,11 @@ BLOCKS = (
         False,
         "A partition: a range of an array's blocks, as this host gets it. Version 0x01"
         " numbers a host's units from 0, in the order of the file. Two hosts share a partition when both name"
-        " exactly the same range; ranges that overlap in part are refused. An NSU has at most 100"
-        " partitions.",
+        " exactly the same range; ranges that overlap in part are refused. One host may write it, unless each that"
+        " may says so by SHARED_WRITE. An NSU has at most 100 partitions, a host 16. A UNIT outside any HOST is"
+        " nobody's: it keeps its blocks and what is on them, and can be given to a host (`nsu partition assign`).",
         "unit_1",
+        also_outermost=True,
     ),
     BlockKind("SERVER", "", False, "The host role: one block for each NSU this machine uses.", "box1"),
     BlockKind(
@@ -227,6 +231,26 @@ LBA = Key(
 )
 ACCESS = Key("UNIT", "ACCESS", values.ACCESS, "What this host may do.", ("read-write",), default="read-write")
 ZERO = Key("UNIT", "ZERO", values.YES_NO, "Every block reads as zeros until it is written.", ("yes",), default="no")
+SHARED_WRITE = Key(
+    "UNIT",
+    "SHARED_WRITE",
+    values.YES_NO,
+    "yes, in the UNIT of every host that may write it: several hosts may write this partition. It protects nothing: no"
+    " host sees when another writes, and an ordinary file system (ext4, XFS, NTFS) is destroyed at once; only software"
+    " made for shared disks (OCFS2, GFS2, a cluster's database) keeps order by itself.",
+    ("yes",),
+    default="no",
+)
+UNIT_UUID = Key(
+    "UNIT",
+    "UUID",
+    values.UUID_TEXT,
+    "Which partition this is, whatever it is called and whoever has it. `nsu partition` writes it; all UNITs of a"
+    " shared partition have the same. A UNIT with another UUID is another partition, though it has the same blocks:"
+    " with ZERO = yes it shows nothing of the former one's data.",
+    ("0f5c1c62-6b4e-4c1e-9d3a-2f6f6f0c8e11",),
+    default_words="known by its host, its name and its first block",
+)
 
 SERVER_ADDRESS = Key(
     "SERVER",
@@ -340,7 +364,7 @@ KEYS: tuple[Key[Any], ...] = (
     NSU_CONFIG_PORT, LISTEN, PRIVILEGED_PORT,
     LEVEL, DRIVE, SPARE, STRIPE,
     HOST_ADDRESS, HOST_SECRET_FILE, DATA_PORT,
-    LBA, ACCESS, ZERO,
+    LBA, ACCESS, ZERO, SHARED_WRITE, UNIT_UUID,
     SERVER_ADDRESS, SERVER_CONFIG_PORT, LOGIN, SERVER_SECRET_FILE, CONNECTIONS, CONNECTIONS_MAX, ON_NO_PATH,
     PAYLOAD_CRC,
     SHOW, AT, OWNER, MODE, NUMBER,

@@ -26,7 +26,7 @@ from nsu.conf.syntax import Block, Document, same_kind
 from nsu.conf.values import NAME
 from serverside.settings import ServerSettings
 
-__all__ = ["ConfError", "ConfErrors", "Loaded", "load_file", "load_text", "read_text", "state_dir_of"]
+__all__ = ["ConfError", "ConfErrors", "Loaded", "digest_of", "load_file", "load_text", "read_text", "state_dir_of"]
 
 _WHOLE_FILE = 0
 _FILE_BYTES_MOST = 4 << 20
@@ -94,6 +94,11 @@ def load_text(text: str, path: Path, *, resolve: Resolve = resolve_by_system) ->
         findings.warn("The file gives this machine no role: it has neither ARRAY nor HOST nor SERVER.")
     findings.raise_if_any()
     return Loaded(machine, server, host, findings.warnings, _fingerprint(machine, server, host))
+
+
+def digest_of(text: str) -> str:
+    """Give what names a text, comments and all: hexadecimal SHA-256."""
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def state_dir_of(text: str) -> Path:

@@ -137,7 +137,7 @@ def check_kinds(blocks: Iterable[Block], inside: str, findings: Findings) -> Non
             findings.error(block.line, block.kind, "is a key, and has no `=`", right)
         elif kind is None:
             findings.error(block.line, block.kind, "is not a kind of block", _right_kind(block.kind))
-        elif kind.inside != inside:
+        elif kind.inside != inside and (inside or not kind.also_outermost):
             where = f"inside {inside}" if inside else "outside any block"
             findings.error(block.line, block.kind, f"stands {where}", _right_place(kind))
         else:

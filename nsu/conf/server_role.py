@@ -5,6 +5,7 @@ What they must be to each other (who shares blocks with whom, who is known by wh
 
 import os
 from collections.abc import Callable, Sequence, Set
+from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -55,14 +56,15 @@ def read_server(
     blocks: Sequence[Block], machine: MachineSettings, resolve: Resolve, findings: Findings
 ) -> ServerSettings | None:
     """The server role; None when the file has none of its blocks."""
-    nsu, arrays, hosts = (same_kind(blocks, kind) for kind in ("NSU", "ARRAY", "HOST"))
-    if not (nsu or arrays or hosts):
+    nsu, arrays, hosts, units = (same_kind(blocks, kind) for kind in ("NSU", "ARRAY", "HOST", "UNIT"))
+    if not (nsu or arrays or hosts or units):
         return None
     check_names(nsu[:1] + arrays, NAME, findings)
     check_names(hosts, HOST_NAME, findings)
+    check_names(units, NAME, findings)
     # `ARAY unit0` is one error: that units name the array is none.
     misspelt = {block.name for block in blocks if block not in arrays and meant_kind(block.kind) == "ARRAY"}
-    return _ServerReader(resolve, findings, misspelt).read(nsu, arrays, hosts, machine)
+    return _ServerReader(resolve, findings, misspelt).read(nsu, arrays, hosts, units, machine)
 
 
 class _ServerReader:
@@ -81,14 +83,16 @@ class _ServerReader:
         nsu: Sequence[Block],
         array_blocks: Sequence[Block],
         host_blocks: Sequence[Block],
+        unassigned_blocks: Sequence[Block],
         machine: MachineSettings,
     ) -> ServerSettings:
         arrays = tuple(self._array(block) for block in array_blocks)
         hosts = tuple(self._host(block) for block in host_blocks)
+        unassigned = self._units(unassigned_blocks, None, protected=True)
         check_cuts([cut for cut in self._cuts if cut.range.array not in self._misspelt], arrays, self._findings)
         check_addresses(list(zip(host_blocks, hosts, strict=True)), self._findings)
         check_secrets(hosts, self._findings)
-        return self._nsu(nsu, arrays, hosts, machine)
+        return replace(self._nsu(nsu, arrays, hosts, machine), unassigned=unassigned)
 
     def _nsu(
         self,
@@ -177,13 +181,13 @@ class _ServerReader:
         if not protected:
             addresses = self._v1_addresses(block, addresses)
         check_names(block.blocks, NAME, self._findings)
-        units = (self._unit(unit, block, protected) for unit in same_kind(block.blocks, "UNIT"))
+        units = self._units(same_kind(block.blocks, "UNIT"), block, protected=protected)
         return HostSettings(
             block.name,
             addresses,
             reader.secret(keys.HOST_SECRET_FILE),
             tuple(given.value for given in ports),
-            tuple(unit for unit in units if unit is not None),
+            units,
         )
 
     def _v1_addresses(self, block: Block, addresses: tuple[str, ...]) -> tuple[str, ...]:
@@ -203,20 +207,30 @@ class _ServerReader:
             self._findings.warn(f"{block.label} cannot come in: its name does not resolve now, and it has no ADDRESS.")
         return resolved
 
-    def _unit(self, block: Block, host: Block, protected: bool) -> PartitionSettings | None:
+    def _units(self, blocks: Sequence[Block], host: Block | None, *, protected: bool) -> tuple[PartitionSettings, ...]:
+        units = (self._unit(block, host, protected) for block in blocks)
+        return tuple(unit for unit in units if unit is not None)
+
+    def _unit(self, block: Block, host: Block | None, protected: bool) -> PartitionSettings | None:
+        """`host` None: it is nobody's."""
         reader = BlockReader(block, self._findings)
         read_only = reader.one_or_default(keys.ACCESS) == "read-only"
         zero = reader.one_or_default(keys.ZERO)
+        shared_write = reader.one_or_default(keys.SHARED_WRITE)
+        uuid = reader.one(keys.UNIT_UUID)
         lba = reader.one(keys.LBA)
         if lba is None:
             return None
-        unit = PartitionSettings(block.name, lba.value.array, lba.value.first_lba, lba.value.last_lba, read_only, zero)
-        if not protected and unit.blocks > V1_BLOCKS_MOST:
+        named = "" if uuid is None else uuid.value
+        span = (lba.value.array, lba.value.first_lba, lba.value.last_lba)
+        unit = PartitionSettings(block.name, *span, read_only, zero, named)
+        if host is not None and not protected and unit.blocks > V1_BLOCKS_MOST:
             self._findings.error(
                 lba.line,
                 keys.LBA.name,
                 f"{lba.value} is {unit.blocks} blocks, and version 0x01 reaches {V1_BLOCKS_MOST} (2 TiB)",
                 f"a smaller range, or a SECRET_FILE for {host.label}",
             )
-        self._cuts.append(Cut(host.label, block.label, lba.line, lba.value, read_only))
+        holder = "" if host is None else host.label
+        self._cuts.append(Cut(holder, block.label, lba.line, lba.value, read_only, shared_write, named))
         return unit

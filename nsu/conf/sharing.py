@@ -1,7 +1,8 @@
 """What the hosts of an NSU must be to each other: whose blocks, whose address, whose secret.
 
 Blocks: a partition is a range of an array. Two hosts that name exactly the same range share it, on purpose;
-ranges that overlap in part are always a slip, and would let one host write into another's data.
+ranges that overlap in part are always a slip, and would let one host write into another's data. One host writes a
+shared partition; more than one only when the UNIT of each says SHARED_WRITE = yes.
 """
 
 from collections import defaultdict
@@ -19,6 +20,8 @@ from serverside.settings import ArraySettings, HostSettings
 
 PARTITIONS_MOST = 100
 """Appendix D, The Concept (3): "no NSU will be partitioned into more than 100 units"."""
+UNITS_OF_HOST_MOST = 16
+"""Section III: "up to sixteen partitions can be assigned to any given host"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +33,13 @@ class Cut:
     line: int
     range: LbaRange
     read_only: bool
+    shared_write: bool = False
+    uuid: str = ""
 
     @property
     def owner(self) -> str:
         """Who claims it, for a sentence."""
-        return f"{self.unit} of {self.host} (line {self.line})"
+        return f"{self.unit} of {self.host or 'nobody'} (line {self.line})"
 
 
 def check_cuts(cuts: Sequence[Cut], arrays: Sequence[ArraySettings], findings: Findings) -> None:
@@ -50,6 +55,8 @@ def check_cuts(cuts: Sequence[Cut], arrays: Sequence[ArraySettings], findings: F
             _refuse_unknown(claims, sorted(known), findings)
         _check_overlaps(claims, findings)
     _check_count(cuts, findings)
+    _check_host_counts(cuts, findings)
+    _check_uuids(cuts, findings)
 
 
 def capacity_most(array: ArraySettings) -> int | None:
@@ -115,13 +122,63 @@ def _check_share(sharers: Sequence[Cut], findings: Findings) -> None:
         first = first_of.setdefault(cut.host, cut)
         if first is not cut:
             findings.error(cut.line, "LBA", f"{cut.range} is {first.owner} already", "give it to a host once")
-    writers = [cut for cut in first_of.values() if not cut.read_only]
-    if len(writers) > 1:
+    nobodys = first_of.get("")
+    if nobodys is not None and len(first_of) > 1:
+        owner = next(cut.owner for host, cut in first_of.items() if host)
+        wrong = f"{nobodys.range} is nobody's here, and {owner}"
+        findings.error(nobodys.line, "LBA", wrong, "leave this UNIT out: the partition is in use")
+    _check_writers([cut for cut in first_of.values() if not cut.read_only and cut.host], findings)
+    _check_one_uuid(sharers, findings)
+
+
+def _check_writers(writers: Sequence[Cut], findings: Findings) -> None:
+    """Several hosts may write the same blocks only when each of them says so."""
+    if len(writers) < 2:
+        return
+    silent = [cut for cut in writers if not cut.shared_write]
+    for cut in silent:
+        other = next(each for each in writers if each is not cut)
+        findings.error(
+            cut.line,
+            "ACCESS",
+            f"{cut.range} is written by {cut.unit} of {cut.host} and by {other.owner}",
+            "ACCESS = read-only for all but one, or SHARED_WRITE = yes in the UNIT of each that writes",
+        )
+    if not silent:
         findings.warn(
             f"{writers[0].range} is written by more than one host"
             f" ({', '.join(cut.owner for cut in writers)}). An ordinary file system on it will be destroyed;"
             " only software made for shared disks is safe."
         )
+
+
+def _check_one_uuid(sharers: Sequence[Cut], findings: Findings) -> None:
+    """The same blocks are the same partition."""
+    named = [cut for cut in sharers if cut.uuid]
+    for cut in named[1:]:
+        if cut.uuid != named[0].uuid:
+            wrong = f"{cut.range} is {named[0].uuid} on line {named[0].line}'s UNIT, and {cut.uuid} here"
+            findings.error(cut.line, "UUID", wrong, "the same UUID in every UNIT of a shared partition")
+
+
+def _check_uuids(cuts: Sequence[Cut], findings: Findings) -> None:
+    """One UUID names one range."""
+    known: dict[str, Cut] = {}
+    for cut in cuts:
+        first = known.setdefault(cut.uuid, cut) if cut.uuid else cut
+        if first.range != cut.range:
+            wrong = f"{cut.uuid} is {first.range}, {first.owner}, already"
+            findings.error(cut.line, "UUID", wrong, "leave the line out: another partition has another UUID")
+
+
+def _check_host_counts(cuts: Sequence[Cut], findings: Findings) -> None:
+    """Section III: "up to sixteen partitions can be assigned to any given host 102"."""
+    counts: dict[str, int] = defaultdict(int)
+    for cut in cuts:
+        counts[cut.host] += 1
+        if cut.host and counts[cut.host] == UNITS_OF_HOST_MOST + 1:
+            wrong = f"is partition number {UNITS_OF_HOST_MOST + 1} of {cut.host}"
+            findings.error(cut.line, "LBA", wrong, f"at most {UNITS_OF_HOST_MOST} for a host (patent, Section III)")
 
 
 def _check_count(cuts: Sequence[Cut], findings: Findings) -> None:

@@ -204,6 +204,12 @@ def _read_mode(text: str) -> int:
     return int(text, 8)
 
 
+def _read_uuid(text: str) -> str:
+    if not re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", text):
+        raise ValueWrong(f"{text} is not a UUID")
+    return text
+
+
 def _choice(what: str, *words: str) -> ValueType[str]:
     """One of some words."""
 
@@ -248,6 +254,9 @@ LBA_RANGE = ValueType(
     "blocks",
     "ARRAY(FIRST,LAST), such as unit0(0,25429823): blocks of 512 bytes, both ends included",
     _read_lba_range,
+)
+UUID_TEXT = ValueType(
+    "UUID", "a UUID in small letters, such as uuidgen(1) gives: 0f5c1c62-6b4e-4c1e-9d3a-2f6f6f0c8e11", _read_uuid
 )
 ON_NO_PATH = ValueType("answer", "queue, or: fail after N s, with N from 1 to 86400", _read_on_no_path)
 OWNER = ValueType(

@@ -38,6 +38,13 @@ class Partition:
         self.read_only = settings.read_only
         self._first_bytes = settings.first_lba * BLOCK_BYTES
 
+    @property
+    def written_blocks(self) -> int | None:
+        """Nothing from this block on was ever written; None: nobody knows (no zero map)."""
+        if self.zero_map is None:
+            return None
+        return min(-(-self.zero_map.live_end_bytes // BLOCK_BYTES), self.blocks)
+
     def needs_owner(self, op: int, lba: int, blocks: int, durable: bool = True) -> bool:
         """Whether this must be done by the array's driver process.
 

@@ -153,6 +153,13 @@ class ZeroMap:
         """Whether live bits may be ahead of the persisted ones."""
         return self._counters[_MADE] != self._counters[_PERSISTED]
 
+    @property
+    def live_end_bytes(self) -> int:
+        """Where the last chunk that is ours ends: nothing behind it was ever written."""
+        bits = bytes(self._bits).rstrip(b"\0")
+        chunks = (len(bits) - 1) * 8 + bits[-1].bit_length() if bits else 0
+        return min(chunks * self.chunk_bytes, self._end_bytes)
+
     def is_live(self, offset_bytes: int, length_bytes: int) -> bool:
         """Whether every chunk that the bytes touch is ours."""
         first, last = self._chunks(offset_bytes, length_bytes)
