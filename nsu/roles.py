@@ -21,13 +21,9 @@ from ipc.child import Life
 from ipc.control import ControlError
 from ipc.exits import Exit
 from nsu.conf.errors import ConfErrors
-<<<<<<< HEAD
-from nsu.conf.load import Loaded, load_file
-from nsu.conf.settings import MachineSettings
-=======
 from nsu.conf.load import Loaded, digest_of, load_file, load_text, read_text
+from nsu.conf.settings import MachineSettings
 from nsu.history import note_by_hand
->>>>>>> parts
 from nsu.last_words import LastWords
 from nsu.say import say
 from serverside.drives.base import DriveError

@@ -5,7 +5,8 @@ silent. Signal handlers only enqueue. It owns no data path: when it is killed, t
 (PR_SET_PDEATHSIG), and the next start clears what files they left.
 
 SIGTERM: the pages go first, then the host role drains, while the server it may be using on this same machine still
-answers; then the server. SIGHUP is passed on: the server role reads a changed nsu.conf again (it also looks by itself every second).
+answers; then the server. SIGHUP is passed on: the server role reads a changed nsu.conf again (it also looks by itself
+every second).
 A role that must not be started again ends the whole, in the same order, with status 1: whoever started us is told.
 """
 

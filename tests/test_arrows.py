@@ -21,7 +21,10 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "ipc": frozenset({"psutil", "setproctitle"}),
     "serverside": frozenset({"protocol", "ipc", "construct", "numpy"}),
     "hostside": frozenset({"protocol", "ipc", "construct", "mfusepy"}),
-    "nsu": frozenset({"protocol", "ipc", "serverside", "hostside", "configobj", "psutil", "click", "rich"}),
+    "nsu": frozenset(
+        {"protocol", "ipc", "serverside", "hostside", "configobj", "psutil", "click", "rich"}
+        | {"fastapi", "starlette", "pydantic", "uvicorn", "jinja2", "prometheus_client"}
+    ),
     "bench": frozenset({*ROOMS, "tests", "psutil", "click", "rich"}),
 }
 """Folder -> what it may import beside the standard library and itself. tests/ may import all: not listed."""
@@ -59,6 +62,12 @@ DOORS: dict[str, tuple[str, ...]] = {
     "psutil": ("ipc/", "nsu/", "bench/"),
     "click": ("nsu/cli", "bench/"),
     "rich": ("nsu/", "bench/"),
+    "fastapi": ("nsu/web/",),
+    "starlette": ("nsu/web/",),
+    "pydantic": ("nsu/web/",),
+    "uvicorn": ("nsu/web/process.py",),
+    "jinja2": ("nsu/web/pages/render.py",),
+    "prometheus_client": ("nsu/web/metrics.py",),
 }
 """Each dependency -> beginnings of the paths that may import it, so that it can be replaced in one place."""
 

@@ -53,8 +53,10 @@ def _of_server(found: Found) -> Iterator[Alarm]:
                 yield Alarm(severity, f"drive {drive['name']}", f"it is {drive['state']}: {why}")
     for port in server["data_ports"]:
         if not port["listening"]:
-            yield Alarm(NOTE, f"port {port['address']}:{port['port']}", "it takes no connection now: all its places are taken")
-    known = {sentence for sentence in found["supervisor"]["warnings"]}
+            yield Alarm(
+                NOTE, f"port {port['address']}:{port['port']}", "it takes no connection now: all its places are taken"
+            )
+    known = set(found["supervisor"]["warnings"])
     for sentence in server["warnings"]:
         if sentence not in known:
             yield Alarm(WARNING, "server", sentence)
@@ -122,7 +124,9 @@ def _processes(found: Found) -> dict[str, str]:
 
 def _sessions(found: Found) -> dict[str, str]:
     sessions = (found["server"] or {}).get("sessions", [])
-    return {f"{row['host']} {row['epoch']:#x}": f"from {row['peer']}, version 0x{row['version']:02x}" for row in sessions}
+    return {
+        f"{row['host']} {row['epoch']:#x}": f"from {row['peer']}, version 0x{row['version']:02x}" for row in sessions
+    }
 
 
 def _partitions(found: Found) -> dict[str, str]:

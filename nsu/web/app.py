@@ -25,14 +25,16 @@ STATIC = Path(__file__).parent / "static"
 OPENAPI = "/api/v1/openapi.json"
 DESCRIPTION = (
     "What `nsu` says and does on this machine, for programs. Each request names a token: `Authorization: Bearer TOKEN`,"
-    " of `nsu token create`. Changes of nsu.conf can be planned first (`plan_only`), and bound to what they were decided"
-    " on (`base`)."
+    " of `nsu token create`. Changes of nsu.conf can be planned first (`plan_only`), and bound to what they were"
+    " decided on (`base`)."
 )
 
 
 def make_app(site: Site) -> ASGIApp:
     """Put everything together."""
-    app = FastAPI(title="NSU", version=__version__, description=DESCRIPTION, openapi_url=OPENAPI, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="NSU", version=__version__, description=DESCRIPTION, openapi_url=OPENAPI, docs_url=None, redoc_url=None
+    )
     app.state.site = site
     add_api(app)
     add_pages(app)
@@ -75,7 +77,9 @@ def _answer_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     words = {404: "there is nothing at this address", 405: "this address does not take that method"}
     headers = dict(error.headers or {}) | (HOW_TO if error.status_code == 401 else {})
-    return _answer(request, Refused(error.status_code, words.get(error.status_code, str(error.detail)), headers=headers))
+    return _answer(
+        request, Refused(error.status_code, words.get(error.status_code, str(error.detail)), headers=headers)
+    )
 
 
 def _answer_fault(request: Request, _error: Exception) -> Response:

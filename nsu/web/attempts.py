@@ -1,8 +1,9 @@
 """How often somebody may fail to log in: buckets of tries that fill again with time.
 
 Three stand in each other's way of a guesser: one for a user from an address, one for an address, one for all. The first
-is small, so that guessing a password takes years; it is of that address alone, so that nobody locks out another by failing in his name.
-A try is taken before the password is looked at, so that many at once are counted too. What is kept is bounded; the oldest is forgotten first.
+is small, so that guessing a password takes years; it is of that address alone, so that nobody locks out another by
+failing in his name. A try is taken before the password is looked at, so that many at once are counted too. What is kept
+is bounded; the oldest is forgotten first.
 """
 
 import threading

@@ -80,4 +80,6 @@ def pieces_in(server: dict[str, Any] | None, unassigned: Iterable[tuple[str, str
         return {}
     owned = [(host["name"], unit["name"], unit["lba"]) for host in server["hosts"] for unit in host["units"]]
     owned += [("", name, lba) for name, lba in unassigned]
-    return {array["name"]: pieces_of(array["name"], array["capacity_bytes"] // 512, owned) for array in server["arrays"]}
+    return {
+        array["name"]: pieces_of(array["name"], array["capacity_bytes"] // 512, owned) for array in server["arrays"]
+    }

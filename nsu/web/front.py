@@ -1,8 +1,8 @@
 """What stands before every request: its size, the name it was sent to, and the headers of each answer.
 
 - A body has at most BODY_BYTES_MAX: more is refused before it is kept.
-- Without TLS an address or `localhost` or the machine's name must have been asked for. Another name that leads here is one
-  that a page of somebody else has made to (DNS rebinding), and would make him our neighbour.
+- Without TLS an address or `localhost` or the machine's name must have been asked for. Another name that leads here is
+  one that a page of somebody else has made to (DNS rebinding), and would make him our neighbour.
 - Nothing of ours is kept by a cache, shown in a frame, or loads anything from another site.
 """
 

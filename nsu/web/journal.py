@@ -1,7 +1,7 @@
 """Journals in STATE, a JSON object on each line: who did what (audit), and what happened (events).
 
-A line is on the drive before `note` comes back, so that nothing is done that the audit log has not. At HALF_BYTES a file
-becomes NAME.old in place of the former one: a journal never takes more than twice that.
+A line is on the drive before `note` comes back, so that nothing is done that the audit log has not. At HALF_BYTES a
+file becomes NAME.old in place of the former one: a journal never takes more than twice that.
 """
 
 import json

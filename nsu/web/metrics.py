@@ -1,8 +1,8 @@
 """/metrics: the counters of this machine as Prometheus text (prometheus_client's one door).
 
 The numbers are those of `nsu status`, asked for at each scrape: the processes of the data path count in shared memory
-anyway, and the parent of each reads there. Names and units follow Prometheus's rules: base units, `_total` for what only
-grows. A counter begins at 0 again with its process; those of a host, with the server process.
+anyway, and the parent of each reads there. Names and units follow Prometheus's rules: base units, `_total` for what
+only grows. A counter begins at 0 again with its process; those of a host, with the server process.
 """
 
 from collections.abc import Iterable, Iterator
@@ -94,7 +94,9 @@ def _machine(to: Families, found: Found) -> None:
 def _process(to: Families, use: ProcessUse) -> None:
     labels = {"process": use.title}
     to.count("nsu_process_cpu_seconds", "Processor time, user and system.", use.cpu_s, **labels)
-    to.gauge("nsu_process_resident_memory_bytes", "Resident memory, shared parts included.", use.resident_bytes, **labels)
+    to.gauge(
+        "nsu_process_resident_memory_bytes", "Resident memory, shared parts included.", use.resident_bytes, **labels
+    )
 
 
 def _server(to: Families, server: Found) -> None:
@@ -132,7 +134,9 @@ def _partition(to: Families, host: str, unit: Found) -> None:
     labels = {"host": host, "partition": unit["name"]}
     to.gauge("nsu_partition_size_bytes", "Size of a partition.", unit["blocks"] * 512, **labels)
     to.gauge("nsu_partition_read_only", "1 when the host may not write.", unit["read_only"], **labels)
-    to.gauge("nsu_partition_generation", "Changes when the number means another partition.", unit["generation"], **labels)
+    to.gauge(
+        "nsu_partition_generation", "Changes when the number means another partition.", unit["generation"], **labels
+    )
 
 
 ARRAY_COUNTERS = {
@@ -150,8 +154,15 @@ def _array(to: Families, array: Found) -> None:
     if redundancy is not None:
         for key, (name, words) in ARRAY_COUNTERS.items():
             to.count(name, words, redundancy[key], **labels)
-        to.gauge("nsu_array_mismatches", "Groups that did not agree at the last comparison.", redundancy["mismatches"], **labels)
-        to.gauge("nsu_array_stopped", "1 when more drives are lost than the level survives.", redundancy["stopped"], **labels)
+        to.gauge(
+            "nsu_array_mismatches",
+            "Groups that did not agree at the last comparison.",
+            redundancy["mismatches"],
+            **labels,
+        )
+        to.gauge(
+            "nsu_array_stopped", "1 when more drives are lost than the level survives.", redundancy["stopped"], **labels
+        )
         done = redundancy["scrubbed_percent"]
         to.gauge("nsu_array_scrub_running", "1 while it is compared.", done is not None, **labels)
         to.gauge("nsu_array_scrubbed_ratio", "How much of it is compared, 0 to 1.", (done or 0) / 100, **labels)
@@ -160,20 +171,20 @@ def _array(to: Families, array: Found) -> None:
         _drive(to, drive, array=array["name"], place=str(index), drive=drive["name"])
 
 
-def _drive(to: Families, drive: Found, **labels: str) -> None:
+def _drive(to: Families, told: Found, **labels: str) -> None:
     for state in DRIVE_STATES:
         words = "1 for the state that a drive is in."
-        to.gauge("nsu_drive_state", words, drive["state"] == state, **labels, state=state)
-    to.gauge("nsu_drive_size_bytes", "Size of a drive.", drive["size_bytes"], **labels)
-    if drive.get("rebuilt_percent") is not None:
+        to.gauge("nsu_drive_state", words, told["state"] == state, **labels, state=state)
+    to.gauge("nsu_drive_size_bytes", "Size of a drive.", told["size_bytes"], **labels)
+    if told.get("rebuilt_percent") is not None:
         words = "How much of it has its data again, 0 to 1."
-        to.gauge("nsu_drive_rebuilt_ratio", words, drive["rebuilt_percent"] / 100, **labels)
-    if "operations" in drive:
-        busy_s = drive["operations"] * drive["mean_us"] / 1e6
-        to.count("nsu_drive_operations", "Operations on a drive by its array's owner.", drive["operations"], **labels)
+        to.gauge("nsu_drive_rebuilt_ratio", words, told["rebuilt_percent"] / 100, **labels)
+    if "operations" in told:
+        busy_s = told["operations"] * told["mean_us"] / 1e6
+        to.count("nsu_drive_operations", "Operations on a drive by its array's owner.", told["operations"], **labels)
         to.count("nsu_drive_busy_seconds", "The time they took together.", busy_s, **labels)
-        to.gauge("nsu_drive_slowest_seconds", "The longest of them.", drive["slowest_us"] / 1e6, **labels)
-        to.count("nsu_drive_repaired_blocks", "Blocks of it that were wrong.", drive["repaired_blocks"], **labels)
+        to.gauge("nsu_drive_slowest_seconds", "The longest of them.", told["slowest_us"] / 1e6, **labels)
+        to.count("nsu_drive_repaired_blocks", "Blocks of it that were wrong.", told["repaired_blocks"], **labels)
 
 
 def _host(to: Families, host: Found) -> None:
@@ -211,6 +222,11 @@ def _path(to: Families, path: Found, **labels: str) -> None:
         to.count("nsu_path_bytes", "Payload over a path.", path[cell], **labels, direction=direction)
     words = "Agents that have lived in a path's place: one more for each time it was lost and its requests sent again."
     to.count("nsu_path_lives", words, path["incarnation"], **labels)
-    to.count("nsu_path_waited_seconds", "Time in which requests waited for a path's window.", path["waited_ms"] / 1000, **labels)
+    to.count(
+        "nsu_path_waited_seconds",
+        "Time in which requests waited for a path's window.",
+        path["waited_ms"] / 1000,
+        **labels,
+    )
     to.gauge("nsu_path_round_trip_seconds", "Round trip, as TCP measured it.", path["round_trip_us"] / 1e6, **labels)
     to.latency("nsu_path_latency_seconds", "From a request's start to its answer.", path["latency"], **labels)

@@ -1,11 +1,11 @@
-"""What is done for those who ask by REST or by a page: the same engine as the command line's, and each time a line in the
-audit log, before it is done and when it is.
+"""What is done for those who ask by REST or by a page, by the same engine as the command line's.
+
+Each time there is a line in the audit log before it is done, and one when it is.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +37,7 @@ def _create(text: str, body: bodies.Create, facts: Facts) -> str:
 
 def _share(text: str, body: bodies.Share, facts: Facts) -> str:
     grant = verbs.Grant(body.host, body.access == "read-only")
-    return verbs.share(
-        text, body.partition, grant, shared_write=body.shared_write, new_name=body.name, facts=facts
-    )
+    return verbs.share(text, body.partition, grant, shared_write=body.shared_write, new_name=body.name, facts=facts)
 
 
 def _set_access(text: str, body: bodies.SetAccess, _facts: Facts) -> str:

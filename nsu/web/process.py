@@ -6,6 +6,7 @@ takes its first request it gives up what it does not need of the file system (`c
 
 import asyncio
 import contextlib
+import signal
 import socket
 import ssl
 from collections.abc import Iterator
@@ -68,10 +69,12 @@ def run_web(life: Life, conf_path: Path, machine: MachineSettings) -> int:
         **tls_of(machine),
     )
     check_tls(config)
+    # SIGHUP goes to every role: here a renewed certificate is taken, without the sessions' end.
+    signal.signal(signal.SIGHUP, lambda *_: renew_certificate(config))
     with listen(machine) as listener:
         server = Server(config)
         life.on_stop = lambda: setattr(server, "should_exit", True)
-        confine(folders_needed(conf_path, machine.state_dir))
+        confine(folders_needed(conf_path, machine))
         asyncio.run(live(life, site, server, listener))
     return Exit.OK
 
@@ -143,3 +146,13 @@ def check_tls(config: uvicorn.Config) -> None:
         ) from error
     if config.ssl is not None:
         config.ssl.minimum_version = ssl.TLSVersion.TLSv1_2
+
+
+def renew_certificate(config: uvicorn.Config) -> None:
+    """Read certificate and key again, for the connections that come; a bad one changes nothing."""
+    if config.ssl is None or config.ssl_certfile is None:
+        return
+    try:
+        config.ssl.load_cert_chain(config.ssl_certfile, config.ssl_keyfile)
+    except (OSError, ssl.SSLError) as error:
+        say(f"nsu: web: WEB_CERTIFICATE {config.ssl_certfile} can't be used: {error}; the former one stays")

@@ -40,9 +40,7 @@ class Site:
         return self.machine.state_dir
 
 
-def make_site(
-    conf_path: Path, machine: MachineSettings, ask: Callable[[Path], dict[str, Any]] = gather
-) -> Site:
+def make_site(conf_path: Path, machine: MachineSettings, ask: Callable[[Path], dict[str, Any]] = gather) -> Site:
     """Put the site of a machine together; `ask` gives what `nsu status` tells, of a STATE folder."""
     folder = machine.state_dir / "web"
     events = Journal(folder / "events.jsonl")

@@ -1,6 +1,7 @@
 """Looks at the machine every EVERY_S seconds, and remembers: the newest answers, the rates of the last minutes, events.
 
-One look at a time; who asks while one is being made waits for it. A role that does not answer is None, as in `nsu status`.
+One look at a time; who asks while one is being made waits for it. A role that does not answer is None, as in
+`nsu status`.
 """
 
 import threading

@@ -77,7 +77,10 @@ def get_events(site: TheSite, _: Looker, most: Most = 100) -> Any:
 def get_arrays(site: TheSite, _: Looker) -> Any:
     """Arrays, their drives, and which blocks belong to whom."""
     rows = view.arrays(found_of(site, "server"))
-    return [{**row, "pieces": [models.Piece.model_validate(piece, from_attributes=True) for piece in row["pieces"]]} for row in rows]
+    return [
+        {**row, "pieces": [models.Piece.model_validate(piece, from_attributes=True) for piece in row["pieces"]]}
+        for row in rows
+    ]
 
 
 @router.get("/partitions", response_model=list[models.Partition], tags=["look"])
@@ -138,7 +141,9 @@ def get_conf(site: TheSite, _: Looker) -> Any:
 @router.get("/history", response_model=list[models.Version], tags=["nsu.conf"])
 def get_history(site: TheSite, _: Looker) -> Any:
     """Former versions of nsu.conf, the newest first."""
-    return [models.Version.model_validate(one, from_attributes=True) for one in reversed(History(site.state_dir).versions())]
+    return [
+        models.Version.model_validate(one, from_attributes=True) for one in reversed(History(site.state_dir).versions())
+    ]
 
 
 @router.get("/audit", response_model=list[models.AuditEntry], tags=["look"])

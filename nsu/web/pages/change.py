@@ -42,7 +42,9 @@ def _new(request: Request, site: Site, visitor: Asker, form: Any, refused: Refus
 
 
 @router.get("/partitions/change")
-def change(request: Request, site: TheSite, visitor: Visitor, partition: Annotated[str, Query(max_length=600)]) -> Response:
+def change(
+    request: Request, site: TheSite, visitor: Visitor, partition: Annotated[str, Query(max_length=600)]
+) -> Response:
     """Show one partition, with all that can be done to it."""
     return _change(request, site, visitor, partition, {})
 

@@ -36,7 +36,9 @@ def replace_form(
     if drive is None:
         raise Refused(404, f"array {array} has no place {place}")
     spares = [one["name"] for one in known["drives"] if one["state"].startswith("spare")]
-    degraded = any(one["state"] in ("out", "rebuilding") for one in known["drives"] if one is not drive and "place" in one)
+    degraded = any(
+        one["state"] in ("out", "rebuilding") for one in known["drives"] if one is not drive and "place" in one
+    )
     values = {"array": known, "drive": drive, "spares": spares, "degraded": degraded}
     return page(request, "replace.html", visitor, **values)
 

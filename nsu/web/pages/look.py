@@ -5,12 +5,12 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from nsu.history import History
+from nsu.rates_shown import Shown
 from nsu.web import view
 from nsu.web.alarms import alarms_of
 from nsu.web.gate import TheSite
 from nsu.web.orders import partitions
 from nsu.web.pages.render import Visitor, page
-from nsu.rates_shown import Shown
 
 router = APIRouter(include_in_schema=False)
 EVENTS_SHOWN = 200
@@ -20,9 +20,8 @@ EVENTS_SHOWN = 200
 def overview(request: Request, site: TheSite, visitor: Visitor) -> Response:
     """The machine at a glance."""
     found = site.watcher.found()
-    keys = [key for key in site.watcher.newest_rates() if key.startswith(("host:", "server:"))]
-    known = view.overview(found)
-    return page(request, "overview.html", visitor, known=known, keys=keys, pieces=view.pieces_of_arrays(found), found=found)
+    pieces = view.pieces_of_arrays(found)
+    return page(request, "overview.html", visitor, known=view.overview(found), pieces=pieces, found=found)
 
 
 @router.get("/arrays")

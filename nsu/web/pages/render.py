@@ -94,6 +94,11 @@ def speed(bytes_s: float) -> str:
     return f"{size(int(bytes_s))}/s"
 
 
+def prefixed(word: object, prefix: str) -> str:
+    """Give the key of `nsu.rates` for a name."""
+    return f"{prefix}{word}"
+
+
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parents[1] / "templates"),
@@ -103,16 +108,14 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    environment.filters |= {"size": size, "when": when, "ago": ago, "speed": speed}
+    environment.filters |= {"size": size, "when": when, "ago": ago, "speed": speed, "prefixed": prefixed}
     return environment
 
 
 ENVIRONMENT = _environment()
 
 
-def page(
-    request: Request, template: str, asker: Asker | None = None, status: int = 200, **values: Any
-) -> HTMLResponse:
+def page(request: Request, template: str, asker: Asker | None = None, status: int = 200, **values: Any) -> HTMLResponse:
     """Make a page."""
     site = site_of(request)
     session = asker.session if asker else None
