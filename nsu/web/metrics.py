@@ -214,19 +214,19 @@ def _link(to: Families, server: Found) -> None:
         _path(to, path, server=server["name"], path=str(path["path"]))
 
 
-def _path(to: Families, path: Found, **labels: str) -> None:
-    to.gauge("nsu_path_up", "1 when the path carries requests.", path["state"] == "up", **labels)
-    to.count("nsu_path_requests", "Constituents answered over a path.", path["requests"], **labels)
-    to.count("nsu_path_errors", "Those of them that the server refused or failed.", path["errors"], **labels)
+def _path(to: Families, told: Found, **labels: str) -> None:
+    to.gauge("nsu_path_up", "1 when the path carries requests.", told["state"] == "up", **labels)
+    to.count("nsu_path_requests", "Constituents answered over a path.", told["requests"], **labels)
+    to.count("nsu_path_errors", "Those of them that the server refused or failed.", told["errors"], **labels)
     for cell, direction in DIRECTIONS.items():
         to.count("nsu_path_bytes", "Payload over a path.", path[cell], **labels, direction=direction)
     words = "Agents that have lived in a path's place: one more for each time it was lost and its requests sent again."
-    to.count("nsu_path_lives", words, path["incarnation"], **labels)
+    to.count("nsu_path_lives", words, told["incarnation"], **labels)
     to.count(
         "nsu_path_waited_seconds",
         "Time in which requests waited for a path's window.",
-        path["waited_ms"] / 1000,
+        told["waited_ms"] / 1000,
         **labels,
     )
-    to.gauge("nsu_path_round_trip_seconds", "Round trip, as TCP measured it.", path["round_trip_us"] / 1e6, **labels)
-    to.latency("nsu_path_latency_seconds", "From a request's start to its answer.", path["latency"], **labels)
+    to.gauge("nsu_path_round_trip_seconds", "Round trip, as TCP measured it.", told["round_trip_us"] / 1e6, **labels)
+    to.latency("nsu_path_latency_seconds", "From a request's start to its answer.", told["latency"], **labels)

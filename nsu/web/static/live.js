@@ -3,7 +3,7 @@
 "use strict";
 (() => {
   const SVG = "http://www.w3.org/2000/svg";
-  const SPAN_S = 600, WIDTH = 600, HEIGHT = 120;
+  const SPAN_S = 600, SPAN_LEAST_S = 60, WIDTH = 600, HEIGHT = 120;
   const plots = [...document.querySelectorAll("[data-plot]")];
   const cells = [...document.querySelectorAll("[data-rate]")];
   if (!plots.length && !cells.length) return;
@@ -38,6 +38,7 @@
   function draw(plot) {
     const keys = plot.dataset.keys.split(" ").filter(Boolean), field = plot.dataset.field, of = fields[field];
     const end = points.length ? points[points.length - 1].at : 0;
+    const span = Math.max(SPAN_LEAST_S, Math.min(SPAN_S, points.length ? end - points[0].at : 0));
     const valuesOf = (key) => points.filter((p) => p.rates[key]).map((p) => [p.at, of(p.rates[key])]);
     const series = keys.map(valuesOf);
     const most = Math.max(1e-9, ...series.flat().map(([, value]) => value ?? 0));
@@ -45,7 +46,7 @@
       let path = "", pen = "M";
       for (const [at, value] of values) {
         if (value === null) { pen = "M"; continue; }
-        const x = WIDTH * (1 - (end - at) / SPAN_S), y = HEIGHT - 2 - (HEIGHT - 8) * value / most;
+        const x = WIDTH * (1 - (end - at) / span), y = HEIGHT - 2 - (HEIGHT - 8) * value / most;
         path += `${pen}${x.toFixed(1)} ${y.toFixed(1)}`;
         pen = "L";
       }
@@ -55,12 +56,13 @@
     const sum = last.reduce((a, b) => a + b, 0);
     const now = field === "latency_us" ? (last.length ? sum / last.length : null) : (last.length ? sum : null);
     plot.querySelector(".now").textContent = words(field, now);
+    plot.querySelector(".span").textContent = span < 120 ? `last ${Math.round(span)} s` : `last ${Math.round(span / 60)} min`;
     plot.querySelector(".most").textContent = most > 1e-9 ? `top: ${words(field, most)}` : "";
     const list = plot.querySelector(".keys");
     if (keys.length > 1 && !list.children.length) {
       list.append(...keys.map((key, index) => {
         const item = document.createElement("li"), mark = document.createElement("span");
-        mark.className = `key colour-${index % 8}`;
+        mark.className = `key line-${index % 8}`;
         item.append(mark, key.slice(key.indexOf(":") + 1).replace(":", " "));
         return item;
       }));
