@@ -6,22 +6,31 @@ Exit status: 0 good, 1 failed, 2 wrong use. `--json` wherever a person would scr
 import json
 import sys
 from pathlib import Path
-from typing import NoReturn
 
 import click
 from rich.console import Console
 
 from hostside.settings import HostRoleSettings
-from ipc.control import ControlError, RefusedError
+from ipc.control import ControlError
 from ipc.exits import Exit
 from ipc.say import voice
 from nsu import __version__
 from nsu.arrays import array_lines, arrays_of, begin_scrub, create, replace, replaced_words
 from nsu.attach import NotAttachedError, attach, attached_words, detach, detached_words, wanted_disk
+from nsu.cli_apply import apply_file, history, rollback
+from nsu.cli_base import (
+    ConfCommand,
+    conf_option,
+    fail,
+    json_option,
+    load_here_or_exit,
+    running_state_or_exit,
+    unanswered,
+)
+from nsu.cli_partition import partition_verbs
 from nsu.conf.errors import ConfErrors
-from nsu.conf.here import Here, look_here
 from nsu.conf.host_role import DEFAULT_AT
-from nsu.conf.load import Loaded, load_text, read_text, state_dir_of
+from nsu.conf.load import load_text, read_text
 from nsu.demo import run_demo
 from nsu.gather import gather
 from nsu.ladder import NotFollowedError, follow, ladder
@@ -33,38 +42,17 @@ from nsu.supervisor import StateUnusableError, Supervisor
 from serverside.drives.base import DriveError
 from serverside.errors import SettingsError
 
-DEFAULT_CONF = Path("/etc/nsu.conf")
 TRACE_MOST_S = 86_400
-
-conf_option = click.option(
-    "-c",
-    "--conf",
-    "conf_path",
-    type=click.Path(path_type=Path, dir_okay=False),
-    default=DEFAULT_CONF,
-    show_default=True,
-    help="The machine's nsu.conf.",
-)
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-
-
-class ConfCommand(click.Command):
-    """A verb that takes the file by -c, and says so to whoever gives it without."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse as click does."""
-        try:
-            return super().parse_args(ctx, args)
-        except click.UsageError as error:
-            if "unexpected extra argument" not in error.message:
-                raise
-            raise click.UsageError(f"{error.message}. A file is named by -c FILE.", ctx) from error
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="nsu")
 def main() -> None:
     """NSU: network block storage over many TCP sockets."""
+
+
+for verb in (apply_file, history, partition_verbs, rollback):
+    main.add_command(verb)
 
 
 @main.command(cls=ConfCommand)
@@ -284,33 +272,6 @@ def demo(once: bool) -> None:
     sys.exit(run_demo(once=once))
 
 
-def load_here_or_exit(conf_path: Path) -> tuple[Loaded, Here]:
-    """Load nsu.conf and look around, or print all that is wrong with it and exit with 1."""
-    try:
-        text = read_text(conf_path)
-        return load_text(text, conf_path), look_here(text, conf_path)
-    except ConfErrors as errors:
-        say(str(errors))
-        sys.exit(Exit.FAILED)
-
-
-def running_state_or_exit(conf_path: Path, *, needs_disks: bool = False) -> Path:
-    """Give STATE, where those who run are asked. A file that has become bad is no reason not to ask them."""
-    try:
-        text = read_text(conf_path)
-    except ConfErrors as errors:
-        say(str(errors))
-        sys.exit(Exit.FAILED)
-    try:
-        loaded = load_text(text, conf_path, resolve=lambda _: ())
-    except ConfErrors:
-        say(f"nsu: warning: {conf_path} is not good now; who runs, runs by what it said before. See: nsu check")
-        return state_dir_of(text)
-    if needs_disks and loaded.host is None:
-        fail(f"{conf_path} has no SERVER block, so this machine has no disks to trace")
-    return loaded.machine.state_dir
-
-
 def load_running_or_exit(conf_path: Path) -> HostRoleSettings:
     """Load the host role's part of nsu.conf, as it is now."""
     try:
@@ -338,18 +299,3 @@ def gather_or_exit(conf_path: Path) -> dict[str, object]:
         return gather(running_state_or_exit(conf_path))
     except ControlError as error:
         fail(unanswered(error, conf_path))
-
-
-def fail(sentence: str) -> NoReturn:
-    """Say what is wrong, and exit with 1."""
-    say(f"nsu: {sentence}")
-    sys.exit(Exit.FAILED)
-
-
-def unanswered(error: ControlError, conf_path: Path) -> str:
-    """Say what to do when nobody answers; who refuses has said it."""
-    if isinstance(error, RefusedError):
-        return str(error)
-    if isinstance(error.__cause__, PermissionError):
-        return f"{error}; ask as the user who runs it"
-    return f"{error}; is it running? Start it with: nsu run -c {conf_path}"

@@ -218,7 +218,7 @@ class HostWatch:
         except ConfErrors as found:
             more = f" (and {len(found.errors) - 1} more)" if len(found.errors) > 1 else ""
             return (
-                f"{self.path} is not good now; what runs keeps its former settings: {found.errors[0]}{more}."
+                f"nsu.conf is not good now; what runs keeps its former settings: {found.errors[0]}{more}."
                 " See: nsu check, nsu rollback",
             )
         changed = []

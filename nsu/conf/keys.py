@@ -29,8 +29,8 @@ class BlockKind:
     sentence: str
     example: str
     """A name, for the sample."""
-    also_outermost: bool = False
-    """It may stand outside any block too."""
+    outermost_with: str = ""
+    """The key with which it may stand outside any block too: without it that is a slip of the indentation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +78,10 @@ BLOCKS = (
         "A partition: a range of an array's blocks, as this host gets it. Version 0x01"
         " numbers a host's units from 0, in the order of the file. Two hosts share a partition when both name"
         " exactly the same range; ranges that overlap in part are refused. One host may write it, unless each that"
-        " may says so by SHARED_WRITE. An NSU has at most 100 partitions, a host 16. A UNIT outside any HOST is"
-        " nobody's: it keeps its blocks and what is on them, and can be given to a host (`nsu partition assign`).",
+        " may says so by SHARED_WRITE. An NSU has at most 100 partitions, a host 16. A UNIT with a UUID, outside"
+        " any HOST, is nobody's: it keeps its blocks and what is on them, until `nsu partition assign` gives it to one.",
         "unit_1",
-        also_outermost=True,
+        outermost_with="UUID",
     ),
     BlockKind("SERVER", "", False, "The host role: one block for each NSU this machine uses.", "box1"),
     BlockKind(

@@ -137,11 +137,15 @@ def check_kinds(blocks: Iterable[Block], inside: str, findings: Findings) -> Non
             findings.error(block.line, block.kind, "is a key, and has no `=`", right)
         elif kind is None:
             findings.error(block.line, block.kind, "is not a kind of block", _right_kind(block.kind))
-        elif kind.inside != inside and (inside or not kind.also_outermost):
+        elif kind.inside != inside and not (inside == "" and _may_be_outermost(kind, block)):
             where = f"inside {inside}" if inside else "outside any block"
             findings.error(block.line, block.kind, f"stands {where}", _right_place(kind))
         else:
             check_kinds(block.blocks, block.kind, findings)
+
+
+def _may_be_outermost(kind: BlockKind, block: Block) -> bool:
+    return any(entry.key == kind.outermost_with for entry in block.entries)
 
 
 def _read(kind: ValueType[T], text: str, line: int, key: str, findings: Findings) -> list[T]:

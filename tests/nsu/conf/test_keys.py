@@ -10,7 +10,7 @@ def test_names_are_those_of_the_design() -> None:
         "NSU": {"CONFIG_PORT", "LISTEN", "PRIVILEGED_PORT"},
         "ARRAY": {"LEVEL", "DRIVE", "SPARE", "STRIPE"},
         "HOST": {"ADDRESS", "SECRET_FILE", "DATA_PORT"},
-        "UNIT": {"LBA", "ACCESS", "ZERO"},
+        "UNIT": {"LBA", "ACCESS", "ZERO", "SHARED_WRITE", "UUID"},
         "SERVER": {
             "ADDRESS", "CONFIG_PORT", "LOGIN", "SECRET_FILE", "CONNECTIONS", "CONNECTIONS_MAX", "ON_NO_PATH",
             "PAYLOAD_CRC",
