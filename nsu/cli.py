@@ -28,6 +28,8 @@ from nsu.cli_base import (
     unanswered,
 )
 from nsu.cli_partition import partition_verbs
+from nsu.cli_top import top
+from nsu.cli_web import password, token
 from nsu.conf.errors import ConfErrors
 from nsu.conf.host_role import DEFAULT_AT
 from nsu.conf.load import load_text, read_text
@@ -36,7 +38,7 @@ from nsu.gather import gather
 from nsu.ladder import NotFollowedError, follow, ladder
 from nsu.last_words import LastWords
 from nsu.roles import HostWatch, mains, stamp
-from nsu.say import columns_of, say, wrapped
+from nsu.say import columns_of, say, wrapped, write_json
 from nsu.show import show_status
 from nsu.supervisor import StateUnusableError, Supervisor
 from serverside.drives.base import DriveError
@@ -51,18 +53,27 @@ def main() -> None:
     """NSU: network block storage over many TCP sockets."""
 
 
-for verb in (apply_file, history, partition_verbs, rollback):
+for verb in (apply_file, history, partition_verbs, password, rollback, token, top):
     main.add_command(verb)
 
 
 @main.command(cls=ConfCommand)
+@click.option(
+    "--log",
+    "log_form",
+    type=click.Choice(["words", "json"]),
+    default="words",
+    show_default=True,
+    help="How each line of the log is written.",
+)
 @conf_option
-def run(conf_path: Path) -> None:
+def run(conf_path: Path, log_form: str) -> None:
     """Run the supervisor, in the foreground.
 
     It runs whatever roles FILE gives this machine, until Control-C or SIGTERM. SIGHUP: look at FILE again now. The
     server role follows changes of FILE; SERVER and MACHINE blocks take effect at the next start.
     """
+    write_json(on=log_form == "json")
     seen = stamp(conf_path)
     loaded, here = load_here_or_exit(conf_path)
     for warning in (*loaded.warnings, *here.warnings):

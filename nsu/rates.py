@@ -92,4 +92,5 @@ def _of_host(host: Found | None) -> Iterator[tuple[str, Totals]]:
 
 def _busy_us(cells: Found) -> float:
     """Give the sum of all times of a histogram of `ipc.latency`, each taken as the middle of its bucket."""
-    return sum(count * middle_us(index) for index, count in enumerate(cells["latency"]))
+    counts: list[int] = cells["latency"]
+    return sum(count * middle_us(index) for index, count in enumerate(counts))

@@ -79,7 +79,7 @@ BLOCKS = (
         " numbers a host's units from 0, in the order of the file. Two hosts share a partition when both name"
         " exactly the same range; ranges that overlap in part are refused. One host may write it, unless each that"
         " may says so by SHARED_WRITE. An NSU has at most 100 partitions, a host 16. A UNIT with a UUID, outside"
-        " any HOST, is nobody's: it keeps its blocks and what is on them, until `nsu partition assign` gives it to one.",
+        " any HOST, is nobody's: it keeps its blocks and what is on them, until `nsu partition assign` gives it away.",
         "unit_1",
         outermost_with="UUID",
     ),

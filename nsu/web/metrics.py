@@ -13,8 +13,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 
 from ipc.latency import BUCKETS, below_s, middle_us
 from nsu import __version__
-from nsu.web.alarms import SEVERITIES, alarms_of
-from nsu.web.processes import ProcessUse
+from nsu.alarms import SEVERITIES, alarms_of
+from nsu.processes import ProcessUse
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -219,7 +219,7 @@ def _path(to: Families, told: Found, **labels: str) -> None:
     to.count("nsu_path_requests", "Constituents answered over a path.", told["requests"], **labels)
     to.count("nsu_path_errors", "Those of them that the server refused or failed.", told["errors"], **labels)
     for cell, direction in DIRECTIONS.items():
-        to.count("nsu_path_bytes", "Payload over a path.", path[cell], **labels, direction=direction)
+        to.count("nsu_path_bytes", "Payload over a path.", told[cell], **labels, direction=direction)
     words = "Agents that have lived in a path's place: one more for each time it was lost and its requests sent again."
     to.count("nsu_path_lives", words, told["incarnation"], **labels)
     to.count(

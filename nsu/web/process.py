@@ -53,6 +53,7 @@ def run_web(life: Life, conf_path: Path, machine: MachineSettings) -> int:
 
     """
     site = make_site(conf_path, machine)
+    certificate, key = machine.web_tls or (None, None)
     config = uvicorn.Config(
         make_app(site),
         log_config=None,
@@ -66,7 +67,8 @@ def run_web(life: Life, conf_path: Path, machine: MachineSettings) -> int:
         limit_concurrency=AT_ONCE_MAX,
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=GOODBYE_S,
-        **tls_of(machine),
+        ssl_certfile=certificate,
+        ssl_keyfile=key,
     )
     check_tls(config)
     # SIGHUP goes to every role: here a renewed certificate is taken, without the sessions' end.
@@ -125,14 +127,6 @@ def listen(machine: MachineSettings) -> socket.socket:
         listener.close()
         raise OSError(error.errno, f"can't open WEB = {address} port {port}: {error.strerror}") from error
     return listener
-
-
-def tls_of(machine: MachineSettings) -> dict[str, str]:
-    """Give uvicorn's words for the files of TLS."""
-    if machine.web_tls is None:
-        return {}
-    certificate, key = machine.web_tls
-    return {"ssl_certfile": str(certificate), "ssl_keyfile": str(key)}
 
 
 def check_tls(config: uvicorn.Config) -> None:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nsu.alarms import Alarm
 from nsu.conf.settings import MachineSettings
 from nsu.gather import gather
-from nsu.web.alarms import Alarm
 from nsu.web.attempts import Attempts
 from nsu.web.journal import Journal
 from nsu.web.passwords import Users

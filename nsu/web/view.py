@@ -3,7 +3,7 @@
 from typing import Any
 
 from nsu import __version__
-from nsu.web.alarms import alarms_of
+from nsu.alarms import alarms_of
 from nsu.web.drawing import Piece, pieces_in
 
 Found = dict[str, Any]

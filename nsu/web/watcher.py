@@ -11,8 +11,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from ipc.control import ControlError
+from nsu.alarms import Alarm, events_between
 from nsu.rates import Rate, Totals, rates_of, totals_of
-from nsu.web.alarms import Alarm, events_between
 
 EVERY_S = 2.0
 POINTS_MAX = 300

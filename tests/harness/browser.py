@@ -77,7 +77,8 @@ class Browser:
 
     def complaints(self) -> list[str]:
         """What the browser itself complained of since the last call: scripts, policies, what did not load."""
-        return [str(entry["message"]) for entry in self.driver.get_log("browser")]
+        entries = self.driver.get_log("browser")  # type: ignore[no-untyped-call]  # selenium's own
+        return [str(entry["message"]) for entry in entries]
 
     def picture(self, to: Path, width: int, *, dark: bool = False) -> None:
         """Take a picture of the whole page, as on a screen of this width."""

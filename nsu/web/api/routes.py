@@ -7,12 +7,12 @@ from fastapi import APIRouter, Body, FastAPI, Path, Query, Request, Response
 
 from nsu.conf.load import digest_of, read_text
 from nsu.history import History
+from nsu.processes import processes_below
 from nsu.web import view
 from nsu.web.api import bodies, models
 from nsu.web.gate import Administrator, Asker, Looker, Operator, TheSite, asker_of, check_role, site_of
 from nsu.web.metrics import CONTENT_TYPE, metrics_text
 from nsu.web.orders import VERBS, Orders, partitions
-from nsu.web.processes import processes_below
 from nsu.web.refusals import Refused
 from nsu.web.roles import Role
 from nsu.web.site import Site

@@ -38,7 +38,7 @@ def _new(request: Request, site: Site, visitor: Asker, form: Any, refused: Refus
     found = site.watcher.found()
     values = {"arrays": view.arrays(found), "hosts": _hosts(found), "pieces": view.pieces_of_arrays(found)}
     status = refused.status if refused else 200
-    return page(request, "new.html", visitor, status, **values, form=form, refused=refused)
+    return page(request, "new.html", visitor, status, values, form=form, refused=refused)
 
 
 @router.get("/partitions/change")
@@ -56,7 +56,7 @@ def _change(
     if known is None:
         raise refused or Refused(404, f"there is no partition {title}")
     values = {"partition": known, "hosts": _hosts(site.watcher.found()), "form": form, "refused": refused}
-    return page(request, "partition.html", visitor, refused.status if refused else 200, **values)
+    return page(request, "partition.html", visitor, refused.status if refused else 200, values)
 
 
 def _hosts(found: dict[str, Any]) -> list[str]:
@@ -85,7 +85,7 @@ def conf(request: Request, site: TheSite, visitor: Visitor) -> Response:
     """Show nsu.conf, to be changed as a whole."""
     text = read_text(site.conf_path)
     values = {"conf_path": site.conf_path, "text": text, "base": digest_of(text), "refused": None}
-    return page(request, "conf.html", visitor, **values)
+    return page(request, "conf.html", visitor, values=values)
 
 
 @router.post("/conf")
@@ -94,7 +94,7 @@ def apply_conf(request: Request, site: TheSite, sender: Sender, form: Form) -> R
 
     def again(refused: Refused) -> Response:
         values = {"conf_path": site.conf_path, "text": str(form.get("text", "")), "base": str(form.get("base", ""))}
-        return page(request, "conf.html", sender, refused.status, **values, refused=refused)
+        return page(request, "conf.html", sender, refused.status, values, refused=refused)
 
     return _in_two_steps(request, sender, form, bodies.Apply, Orders(site, sender).apply, "/history", again)
 

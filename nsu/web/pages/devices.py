@@ -1,6 +1,6 @@
 """Pages for drives and disks: compare an array, replace a drive, attach and detach a disk."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import RedirectResponse
@@ -40,7 +40,7 @@ def replace_form(
         one["state"] in ("out", "rebuilding") for one in known["drives"] if one is not drive and "place" in one
     )
     values = {"array": known, "drive": drive, "spares": spares, "degraded": degraded}
-    return page(request, "replace.html", visitor, **values)
+    return page(request, "replace.html", visitor, values=values)
 
 
 @router.post("/arrays/{array}/replace")
@@ -72,7 +72,7 @@ def detach(site: TheSite, sender: Operating, form: Form, disk: str) -> Response:
     return _told(sender, f"Disk {disk} is gone.", "/paths")
 
 
-def _array(site: Site, name: str) -> dict[str, list[dict[str, str]]]:
+def _array(site: Site, name: str) -> dict[str, Any]:
     arrays = (site.watcher.found()["server"] or {"arrays": []})["arrays"]
     found = next((one for one in arrays if one["name"] == name), None)
     if found is None:

@@ -4,10 +4,10 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
+from nsu.alarms import alarms_of
 from nsu.history import History
 from nsu.rates_shown import Shown
 from nsu.web import view
-from nsu.web.alarms import alarms_of
 from nsu.web.gate import TheSite
 from nsu.web.orders import partitions
 from nsu.web.pages.render import Visitor, page

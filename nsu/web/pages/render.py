@@ -1,6 +1,7 @@
 """How a page is made: templates (Jinja's one door), who looks at it, and what is on top of each."""
 
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,7 +15,7 @@ from starlette.datastructures import FormData
 from ipc.control import ControlError
 from ipc.sizes import size
 from nsu import __version__
-from nsu.web.alarms import alarms_of
+from nsu.alarms import alarms_of
 from nsu.web.gate import CSRF_FIELD, Asker, asker_of, check_csrf, check_role, site_of
 from nsu.web.refusals import Refused
 from nsu.web.roles import Role
@@ -115,8 +116,15 @@ def _environment() -> jinja2.Environment:
 ENVIRONMENT = _environment()
 
 
-def page(request: Request, template: str, asker: Asker | None = None, status: int = 200, **values: Any) -> HTMLResponse:
-    """Make a page."""
+def page(
+    request: Request,
+    template: str,
+    asker: Asker | None = None,
+    status: int = 200,
+    values: Mapping[str, Any] | None = None,
+    **more: Any,
+) -> HTMLResponse:
+    """Make a page of a template and its values."""
     site = site_of(request)
     session = asker.session if asker else None
     told = session.told if session else ""
@@ -133,7 +141,8 @@ def page(request: Request, template: str, asker: Asker | None = None, status: in
         csrf=session.csrf if session else "",
         told=told,
         alarm_count=_alarm_count(site) if asker else 0,
-        **values,
+        **(values or {}),
+        **more,
     )
     return HTMLResponse(text, status)
 
