@@ -18,11 +18,11 @@ class Shown:
 
     def read(self, key: str) -> str:
         """Give what is read per second."""
-        return self._of(key, lambda rate: f"{size(int(rate.read_bytes_s))}/s")
+        return self._of(key, lambda rate: _speed(key, rate.read_bytes_s))
 
     def written(self, key: str) -> str:
         """Give what is written per second."""
-        return self._of(key, lambda rate: f"{size(int(rate.written_bytes_s))}/s")
+        return self._of(key, lambda rate: _speed(key, rate.written_bytes_s))
 
     def latency(self, key: str) -> str:
         """Give the mean latency."""
@@ -31,3 +31,8 @@ class Shown:
     def _of(self, key: str, words: Callable[[Rate], str]) -> str:
         rate = self._rates.get(key)
         return "–" if rate is None else words(rate)
+
+
+def _speed(key: str, bytes_s: float) -> str:
+    """Give bytes per second; of drives nobody counts them."""
+    return "–" if key.startswith("drive:") else f"{size(int(bytes_s))}/s"
