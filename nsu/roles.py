@@ -101,7 +101,7 @@ def start_web(life: Life, conf_path: Path, machine: MachineSettings, words: Last
     words.put("web", "")
     try:
         return run_web(life, conf_path, machine)
-    except (WebError, OSError) as error:
+    except (WebError, ConfErrors, OSError) as error:
         sentence = sentence_of(error) if isinstance(error, OSError) else str(error)
         words.put("web", sentence)
         say(f"nsu: web: {sentence}")

@@ -16,6 +16,10 @@ PACKAGES = {
     "mdadm": "mdadm",
     "mkfs.xfs": "xfsprogs",
     "git": "git",
+    "promtool": "prometheus",
+    "chromium": "chromium",
+    "chromedriver": "chromium-driver",
+    "openssl": "openssl",
 }
 
 

@@ -23,6 +23,10 @@ qemu-system-x86 qemu-system-x86_64 a machine with another kernel: /dev/nbdN, and
 lvm2        lvm               volume groups over two disks, in that machine
 mdadm       mdadm             mirrors over two disks, in that machine
 busybox-static  busybox       all that machine has beside our source
+prometheus  promtool          reads /metrics and the alert rules in etc/ (the service itself is not needed)
+chromium    chromium          a browser, for the pages
+chromium-driver chromedriver  drives it
+openssl     openssl           certificates, for the pages with TLS
 systemd     systemd-analyze   reads the unit in etc/
 iproute2    ip|ss             networks between namespaces, which the tests cut and mend (root)
 '

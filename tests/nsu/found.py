@@ -36,7 +36,9 @@ def unit(name: str, number: int, first: int, last: int, **changes: Any) -> dict[
 
 
 CELLS = {"reads": 0, "writes": 0, "others": 0, "refused": 0, "read_bytes": 0, "written_bytes": 0}
-_PROCESSES = [{"name": name, "state": "ready", "pid": pid, "why": ""} for pid, name in enumerate(("server", "host"), 11)]
+_PROCESSES = [
+    {"name": name, "state": "ready", "pid": pid, "why": ""} for pid, name in enumerate(("server", "host"), 11)
+]
 _SRW = {"path": 0, "pid": 50, "port": "10.1.1.1:10002", "peer": "10.1.1.20", "began_at": 1e9, **CELLS, "latency": []}
 _REDUNDANCY = {
     "epoch": 1, "stopped": False, "repaired": 0, "reconstructed": 0, "mismatches": 0, "replayed": 0, "scrubs": 0,
@@ -51,7 +53,10 @@ _FOUND: dict[str, Any] = {
         "role": "server", "name": "box1", "started_at": 1e9, "config_port": 10001, "listen": ["10.1.1.1"],
         "data_ports": [{"address": "10.1.1.1", "port": 10002, "listening": True}],
         "sessions": [
-            {"session": 1, "epoch": 7, "version": 2, "host": "host1", "peer": "10.1.1.20", "began_at": 1e9, "srws": [_SRW]}
+            {
+                "session": 1, "epoch": 7, "version": 2, "host": "host1", "peer": "10.1.1.20", "began_at": 1e9,
+                "srws": [_SRW],
+            }
         ],
         "arrays": [
             {

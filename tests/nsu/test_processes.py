@@ -6,7 +6,13 @@ import sys
 
 from nsu.processes import processes_below
 
-WORK = "import sys, time\nend = time.process_time() + 0.1\nwhile time.process_time() < end: pass\nprint(1, flush=True)\ninput()"
+WORK = """
+import time
+end = time.process_time() + 0.1
+while time.process_time() < end: pass
+print(1, flush=True)
+input()
+"""
 
 
 def test_a_process_and_its_children_are_told() -> None:

@@ -49,6 +49,10 @@ def test_everything_that_counts_has_a_key() -> None:
 
 def test_people_see_rates_in_words() -> None:
     shown = Shown({"host:a": Rate(1234.0, 2048.0, 0.0, 1500.0), "drive:a:0": Rate(5.0, 0.0, 0.0, None)})
-    assert [shown.operations("host:a"), shown.read("host:a"), shown.latency("host:a")] == ["1,234", "2 KiB/s", "1.50 ms"]
+    assert [shown.operations("host:a"), shown.read("host:a"), shown.latency("host:a")] == [
+        "1,234",
+        "2 KiB/s",
+        "1.50 ms",
+    ]
     assert [shown.operations("drive:a:0"), shown.read("drive:a:0"), shown.latency("drive:a:0")] == ["5", "–", "–"]
     assert shown.written("host:nobody") == "–"

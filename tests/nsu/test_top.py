@@ -1,4 +1,4 @@
-"""Proves that the picture of `nsu top` fits 80 columns, shows what moves and what is wrong, and says the same as JSON."""
+"""Proves that the picture of `nsu top` fits 80 columns, shows what moves and what is wrong; JSON says the same."""
 
 import json
 
