@@ -29,6 +29,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--no-skips", action="store_true", help="a skipped test is a failed test")
     group.addoption("--seconds-max", type=float, default=None, help="a longer run is a failed run")
     group.addoption("--seeds", type=int, default=None, help="lives that the simulation is given")
+    group.addoption("--pictures", action="store_true", help="keep pictures of the pages in docs/pictures")
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

@@ -103,6 +103,10 @@ UNMIRRORED: dict[str, str] = {
     "hostside/frontends/fuse_session.py": "a part of fuse.py: tests/hostside/frontends/test_fuse.py",
     "hostside/frontends/nbd_clients.py": "a part of nbd.py: tests/hostside/frontends/test_nbd.py",
     "hostside/frontends/nbd_client.py": "a part of nbd.py: tests/hostside/frontends/test_nbd.py",
+    "nsu/rates_shown.py": "rates in words: tests/nsu/test_rates.py",
+    "nsu/web/site.py": "puts parts together: tests/nsu/web/test_orders.py",
+    "nsu/web/refusals.py": "errors in words: tests/nsu/web/test_app.py",
+    "nsu/web/pages/routes.py": "a list of modules: tests/nsu/web/pages/test_look.py",
 }
 """Source module without a test file of its own -> why, and what proves it instead."""
 

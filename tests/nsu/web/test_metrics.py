@@ -1,7 +1,10 @@
 """Proves that /metrics is text that Prometheus takes without a complaint, with the numbers of `nsu status`."""
 
+import json
 import math
+import re
 import subprocess
+from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -9,7 +12,9 @@ from ipc.latency import BUCKETS
 from nsu.processes import ProcessUse
 from nsu.web.metrics import metrics_text
 from tests.nsu.found import Any, drive, found, path
-from tests.programs import needs
+from tests.programs import needs, run
+
+PROJECT = Path(__file__).parents[3]
 
 
 def samples(told: dict[str, Any], *uses: ProcessUse) -> dict[str, float]:
@@ -83,3 +88,26 @@ def test_a_machine_of_one_role_and_one_that_answers_nothing_have_metrics() -> No
     told["server"] = told["host"] = None
     assert 'nsu_role_answers{role="server"}' in samples(told)
     assert samples(told)['nsu_role_answers{role="server"}'] == 0
+
+
+def names_used(text: str) -> set[str]:
+    return set(re.findall(r"\bnsu_[a-z_]+[a-z]", text))
+
+
+def names_there() -> set[str]:
+    told = rich()
+    families = text_string_to_metric_families(metrics_text(told, [ProcessUse("nsu: server", 5, 1.5, 1)]).decode())
+    return {sample.name for family in families for sample in family.samples}
+
+
+def test_dashboard_and_rules_use_only_what_there_is() -> None:
+    for file in ("etc/grafana-nsu.json", "etc/prometheus-nsu.rules.yml", "docs/management.md"):
+        used = {name for name in names_used((PROJECT / file).read_text()) if not name.startswith("nsu_session")}
+        assert len(used) > 5
+        assert not used - names_there(), file
+    json.loads((PROJECT / "etc/grafana-nsu.json").read_text())
+
+
+@needs("promtool")
+def test_the_alert_rules_are_good() -> None:
+    assert "SUCCESS: 16 rules found" in run("promtool", "check", "rules", str(PROJECT / "etc/prometheus-nsu.rules.yml"))
