@@ -1,4 +1,4 @@
-"""Proves REST against its own document: whatever is sent, no answer is a fault of ours, and each has the form it says."""
+"""Proves REST against its own document: whatever is sent, no answer is a fault of ours, and each is as it says."""
 
 import os
 import re
@@ -24,7 +24,14 @@ def schemathesis(port: int, token: str, folder: Path, examples: int) -> str:
     program = Path(sys.executable).parent / "schemathesis"
     command = [str(program), "run", f"http://127.0.0.1:{port}/api/v1/openapi.json"]
     command += ["--checks", ",".join(CHECKS), "--max-examples", str(examples), "--seed", "1", "--no-color"]
-    command += ["-H", f"Authorization: Bearer {token}", "--phases", "examples,coverage,fuzzing", "--request-timeout", "40"]
+    command += [
+        "-H",
+        f"Authorization: Bearer {token}",
+        "--phases",
+        "examples,coverage,fuzzing",
+        "--request-timeout",
+        "40",
+    ]
     environment = os.environ | {"HYPOTHESIS_STORAGE_DIRECTORY": str(folder / "hypothesis")}
     done = subprocess.run(
         command, capture_output=True, text=True, check=False, timeout=1000, cwd=folder, env=environment

@@ -1,4 +1,4 @@
-"""Proves the pages by a real browser on a running NSU with a host under load; with --pictures they are kept for the docs."""
+"""Proves the pages by a real browser, on a running NSU with a host under load. --pictures keeps what it sees."""
 
 import subprocess
 import time
@@ -13,8 +13,8 @@ from nsu.web.roles import Role
 from tests.harness import World, spawn_world
 from tests.harness.browser import Browser, open_browser
 from tests.harness.conf import Host
-from tests.programs import needs
 from tests.nsu.web.client import Client
+from tests.programs import needs
 
 pytestmark = [pytest.mark.system, needs("chromium"), needs("chromedriver"), needs("fio")]
 PASSWORD = "correct horse"
@@ -75,9 +75,7 @@ def agree(browser: Browser, form: str, **fields: str) -> str:
     return browser.at("[role=status]").text
 
 
-def test_a_wrong_password_and_then_the_right_one(
-    world: World, browser: Browser, pytestconfig: pytest.Config
-) -> None:
+def test_a_wrong_password_and_then_the_right_one(world: World, browser: Browser, pytestconfig: pytest.Config) -> None:
     browser.log_in("admin", "wrong password")
     assert "the password is another" in browser.at("[role=alert]").text
     keep(browser, "login", pytestconfig)

@@ -1,4 +1,4 @@
-"""Proves how `nsu: web` lives: found by its title, confined, ended and killed without harm to the others; and its TLS."""
+"""Proves the life of `nsu: web`: found by title, confined, ended and killed without harm to the others; and its TLS."""
 
 import contextlib
 import os
@@ -75,7 +75,18 @@ def test_a_port_that_is_taken_is_tried_again_and_stops_nothing(pages: Pages) -> 
 def tls(tmp_path: Path) -> Iterator[tuple[Machine, int, Path]]:
     with Machine() as machine:
         crt, key = machine.folder / "web.crt", machine.folder / "web.key"
-        make = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
+        make = [
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-days",
+            "2",
+        ]
         run(*make, "-subj", "/CN=box1", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(crt))
         (port,) = free_ports(1)
         machine.start(conf(machine, f"WEB = 127.0.0.1:{port}", f"WEB_CERTIFICATE = {crt}", f"WEB_KEY = {key}"))
