@@ -139,7 +139,7 @@ def warnings(link: ServerLink) -> list[str]:
 
 
 def no_path_timers(host: "HostProcess") -> list[dict[str, Any]]:
-    """Give how long requests wait without a path, for each server for which they do not wait for ever."""
+    """Give how long requests wait without a path to each server; None: for ever."""
     return [
         {
             "name": f"without a path to {entry.name}, most",
@@ -147,7 +147,6 @@ def no_path_timers(host: "HostProcess") -> list[dict[str, Any]]:
             "source": "nsu.conf, ON_NO_PATH",
         }
         for entry in host.settings.servers
-        if entry.fail_after_s is not None
     ]
 
 

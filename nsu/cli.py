@@ -5,6 +5,7 @@ Exit status: 0 good, 1 failed, 2 wrong use. `--json` wherever a person would scr
 
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -41,6 +42,7 @@ from nsu.roles import HostWatch, mains, stamp
 from nsu.say import columns_of, say, wrapped, write_json
 from nsu.show import show_status
 from nsu.supervisor import StateUnusableError, Supervisor
+from nsu.troubles import troubles
 from serverside.drives.base import DriveError
 from serverside.errors import SettingsError
 
@@ -119,10 +121,13 @@ def check(conf_path: Path) -> None:
 @conf_option
 @json_option
 def status(conf_path: Path, as_json: bool) -> None:
-    """Sessions, paths, disks, arrays, timers in force, warnings."""
+    """What is wrong; sessions, paths, disks, arrays, timers.
+
+    What is wrong stands first, with what to do. Timers are those in force, and who has set them.
+    """
     found = gather_or_exit(conf_path)
     if as_json:
-        click.echo(json.dumps(found, indent=1))
+        click.echo(json.dumps({**found, "troubles": [asdict(trouble) for trouble in troubles(found)]}, indent=1))
     else:
         show_status(Console(), found)
 
@@ -137,7 +142,7 @@ def status(conf_path: Path, as_json: bool) -> None:
 def attach_disk(
     name: str, show: str | None, at: Path | None, server: str | None, conf_path: Path, as_json: bool
 ) -> None:
-    """Attach the partition NAME to this running machine, as a local disk.
+    """Attach the partition NAME to this machine, as a disk.
 
     Takes its DISK block in FILE as it is now, or, when it has none, a partition that the server gives this host. Comes
     back when the disk can be used. FILE is not changed: what is to be there after the next start has a DISK block.

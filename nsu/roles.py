@@ -38,6 +38,9 @@ PASSING = frozenset({EADDRINUSE, EBUSY})
 """Errors at a start that pass by themselves: a killed predecessor's processes may still hold a port or a drive."""
 
 
+ERRORS_TOLD = 4
+"""Of a bad nsu.conf, in a warning; `nsu check` tells all."""
+
 HINTS = {
     EACCES: "; a port below 1024 needs root or CAP_NET_BIND_SERVICE",
 }
@@ -216,9 +219,10 @@ class HostWatch:
         try:
             loaded = load_file(self.path, resolve=lambda _: ())
         except ConfErrors as found:
-            more = f" (and {len(found.errors) - 1} more)" if len(found.errors) > 1 else ""
+            told = ". ".join(map(str, found.errors[:ERRORS_TOLD]))
+            more = f". And {len(found.errors) - ERRORS_TOLD} more" if len(found.errors) > ERRORS_TOLD else ""
             return (
-                f"nsu.conf is not good now; what runs keeps its former settings: {found.errors[0]}{more}."
+                f"nsu.conf is not good now; what runs keeps its former settings. {told}{more}."
                 " See: nsu check, nsu rollback",
             )
         changed = []

@@ -58,6 +58,7 @@ def describe_session(server: "Server", session: Session) -> dict[str, Any]:
         "host": session.host.name,
         "peer": session.peer_address,
         "began_at": session.began_s,
+        "attached": server.units_used(session),
         "srws": [describe_srw(server, srw) for srw in session.srws.values()],
     }
 

@@ -90,7 +90,7 @@ INDEPENDENT = frozenset({"tests/system/independent_v1_host.py"})
 REAL = "real processes only:"
 TRANSMISSION = "a part of transmission.py: tests/hostside/frontends/nbd_protocol/test_transmission.py"
 UNMIRRORED: dict[str, str] = {
-    "serverside/settings.py": "frozen data with one property of one line: tests/nsu/conf/test_load.py",
+    "serverside/settings.py": "frozen data with properties of a line or two: tests/nsu/conf/test_load.py",
     "serverside/redundancy/guard.py": "a contract without code: tests/serverside/redundancy/test_journal.py",
     "hostside/frontends/nbd_protocol/account.py": TRANSMISSION,
     "hostside/frontends/nbd_protocol/checks.py": TRANSMISSION,
@@ -113,6 +113,7 @@ UNMIRRORED: dict[str, str] = {
 BESIDE_THE_TREE: dict[str, str] = {
     "tests/serverside/redundancy/test_crash_points.py": "machine, guards and members together, under power failures",
     "tests/hostside/test_closing.py": "an agent, the link and the disks together, when a path is not needed any more",
+    "tests/nsu/partitions/test_lives.py": "all verbs together, beside a plain model",
     "tests/hostside/frontends/test_real_clients.py": "the NBD front-end as a whole, before clients nobody here wrote",
 }
 """Test file in a room's mirror that mirrors no module -> why it is there."""

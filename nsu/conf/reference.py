@@ -45,7 +45,8 @@ file is good for it.
 ## When a change takes effect
 
 A running server looks at the file every second, and at once on SIGHUP (to the supervisor, `nsu run`). A bad file
-changes nothing; it is told in the foreground and by `nsu status`, and the settings before it stay in force.
+changes nothing; it is told in the foreground and by `nsu status`, with the lines, and the settings before it stay in
+force. `nsu apply` and `nsu partition` say beforehand what a change means, and wait until it is in force.
 
 | what changes | when |
 |---|---|

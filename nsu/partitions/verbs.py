@@ -86,10 +86,10 @@ def resize(text: str, name: str, size: Size, facts: Facts = NO_FACTS) -> str:
         raise Refused(f"{partition.title} grows by a share of what is free behind it: +{size.percent:g}%")
     blocks = partition.blocks + size.of(room) if size.more else size.blocks
     if blocks > partition.blocks + room:
-        raise Refused(
-            f"{partition.title} has {size_words(partition.blocks)}, and {size_words(room)} are free behind it: it can"
-            f" grow to {size_words(partition.blocks + room)}; for more, create another partition"
-        )
+        free = f"{size_words(room)} are free behind it: it can grow to {size_words(partition.blocks + room)}"
+        words = free if room else "nothing is free behind it"
+        has = size_words(partition.blocks)
+        raise Refused(f"{partition.title} has {has}, and {words}; for more, create another partition")
     if blocks == partition.blocks:
         raise Refused(
             f"{partition.title} has {size_words(blocks)} already" + ("; nothing is free behind it" * size.more)

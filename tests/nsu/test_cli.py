@@ -12,7 +12,8 @@ from click.testing import CliRunner, Result
 
 from ipc.control import ControlError
 from nsu import __version__
-from nsu.cli import main, unanswered
+from nsu.cli import main
+from nsu.cli_base import unanswered
 from nsu.supervisor import lock_state
 from tests.harness import World
 from tests.nsu.test_roles import BAD, GOOD

@@ -1,0 +1,40 @@
+"""Proves that what a running server and STATE say is taken as it is, and nothing made up where nobody answers."""
+
+from pathlib import Path
+
+from nsu.partitions.facts import Facts, facts_of, look
+from serverside.identity import Identity
+from tests.serverside.rig import host, unit
+
+STATUS = {
+    "arrays": [{"name": "unit0", "capacity_bytes": 1 << 20}],
+    "sessions": [{"host": "a", "version": 2, "attached": ["one"]}, {"host": "b", "version": 1, "attached": None}],
+    "hosts": [{"units": [{"uuid": "u1", "written_blocks": 8}, {"uuid": "u2", "written_blocks": None}]}],
+    "unassigned": [{"uuid": "u3", "written_blocks": 0}],
+}
+
+
+def test_what_a_running_server_says() -> None:
+    facts = facts_of(STATUS, {})
+    assert (facts.runs, facts.capacities, facts.sessions) == (True, {"unit0": 2048}, {"a": 2, "b": 1})
+    assert facts.written == {"u1": 8, "u3": 0}
+    assert facts.uses("a", "one")
+    assert not facts.uses("a", "two"), "it says what it uses"
+    assert facts.uses("b", "two"), "who does not say may use all"
+    assert not facts.uses("c", "one"), "who is not logged in uses nothing"
+
+
+def test_state_is_read_without_a_start(tmp_path: Path) -> None:
+    identity = Identity(tmp_path)
+    identity.settle([host("a", units=[unit("one", 8, 16)])])
+    facts = look(tmp_path)
+    assert not facts.runs
+    assert facts.uuid_of("a", "one", "unit0", 16) == str(identity.unit("a", "one").uuid)
+    assert facts.uuid_of("a", "one", "unit0", 8) is None, "it began elsewhere"
+    assert Identity(tmp_path).boot == 2, "looking was no start"
+
+
+def test_nothing_is_known_of_a_machine_that_never_ran(tmp_path: Path) -> None:
+    assert look(tmp_path / "nowhere") == Facts()
+    (tmp_path / "identity.json").write_text("{")
+    assert look(tmp_path) == Facts(), "the server says itself that it is damaged"
