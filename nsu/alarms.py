@@ -51,6 +51,10 @@ def _of_server(found: Found) -> Iterator[Alarm]:
                 severity = WARNING if drive["state"] == "rebuilding" else URGENT
                 why = drive.get("why_out") or "see: nsu array list"
                 yield Alarm(severity, f"drive {drive['name']}", f"it is {drive['state']}: {why}")
+    refused = server["conf"]["refused"]
+    if refused:
+        words = f"it can't be used as it is now, the settings before stay in force: {refused}"
+        yield Alarm(URGENT, "nsu.conf", words)
     for port in server["data_ports"]:
         if not port["listening"]:
             yield Alarm(

@@ -27,6 +27,7 @@ CASES: list[tuple[str, str, str, Change]] = [
     (WARNING, "drive /srv/drive1.img", "it is rebuilding", lambda f: f["server"]["arrays"][0]["drives"][1].update(
         state="rebuilding")),
     (NOTE, "port 10.1.1.1:10002", "all its places", lambda f: f["server"]["data_ports"][0].update(listening=False)),
+    (URGENT, "nsu.conf", "stay in force: bad", lambda f: f["server"]["conf"].update(refused="bad")),
     (WARNING, "server", "told", lambda f: f["server"]["warnings"].append("told")),
     (URGENT, "server box2", "no route", lambda f: f["host"]["servers"][0].update(trouble="no route")),
     (WARNING, "server box2", "1 of 2 paths", lambda f: f["host"]["servers"][0].update(paths_up=1)),
