@@ -132,5 +132,6 @@ def _in_two_steps(
         return page(request, "plan.html", sender, outcome=outcome, hidden=hidden, back=back)
     assert sender.session is not None
     summary = " ".join(one["sentence"] + "." for one in outcome["plan"]["changes"])
-    sender.session.told = f"{summary} {outcome['sentence'].capitalize()}.".strip()
+    sentence = str(outcome["sentence"])
+    sender.session.told = f"{summary} {sentence[:1].upper()}{sentence[1:]}.".strip()
     return RedirectResponse(back, 303)

@@ -20,6 +20,7 @@ from nsu.web.gate import CSRF_FIELD, Asker, asker_of, check_csrf, check_role, si
 from nsu.web.refusals import Refused
 from nsu.web.roles import Role
 from nsu.web.site import Site
+from nsu.web.store import StoreError
 
 FIELDS_MAX = 200
 NAVIGATION = (
@@ -158,7 +159,7 @@ def problem_page(request: Request, refused: Refused) -> HTMLResponse:
     """Make the page that says why something was not done."""
     try:
         asker = asker_of(request)
-    except Exception:  # noqa: BLE001 -- whatever was wrong has been said already: here only a page is made
+    except (Refused, StoreError):
         asker = None
     answer = page(request, "problem.html", asker, refused.status, refused=refused)
     answer.headers.update(refused.headers)

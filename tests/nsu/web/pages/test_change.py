@@ -85,6 +85,8 @@ def test_a_whole_file_and_back_again(pages: Pages) -> None:
     person = pages.person()
     before = pages.world.machine.conf.read_text()
     csrf = person.get("/conf").csrf
+    stale = person.post("/conf", {"csrf": csrf, "text": before + "# mine\n", "base": "0" * 64})
+    assert (stale.status, "# mine" in stale.text) == (409, True), "somebody was faster, and nothing entered is lost"
     bad = person.post("/conf", {"csrf": csrf, "text": before + "NONSENSE\n"})
     assert bad.status == 409
     assert "NONSENSE" in bad.text
