@@ -1,4 +1,4 @@
-"""Proves that a sentence is one line in a log, wrapped between words at a terminal, and an object of JSON on request."""
+"""Proves that a sentence is one line in a log, wrapped between words at a terminal, and JSON on request."""
 
 import json
 import os
