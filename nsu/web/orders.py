@@ -152,6 +152,7 @@ class Orders:
             with suppress(Refused):  # the refusal itself is what has to be told
                 note_audit(self.site, self.asker, what, "refused" if refusal else "failed", words)
             raise
+        self.site.watcher.outdate()
         with suppress(Refused):  # it is done: to say otherwise would be wrong
             note_audit(self.site, self.asker, what, "done", [])
 

@@ -38,6 +38,7 @@ class Watcher:
         self._lock = threading.Lock()
         self._found: Found | None = None
         self._looked_s = 0.0
+        self._is_old = False
         self._totals: dict[str, Totals] = {}
         self.points: deque[Point] = deque(maxlen=POINTS_MAX)
 
@@ -45,11 +46,17 @@ class Watcher:
         """Give answers that are not older than `max_age_s`. Raises ControlError, OSError: no supervisor answers."""
         with self._lock:
             now_s = time.monotonic()
-            if self._found is None or now_s - self._looked_s > max_age_s:
+            if self._found is None or self._is_old or now_s - self._looked_s > max_age_s:
+                self._is_old = False
                 found = self._gather()
                 self._take(found, time.monotonic())
                 return found
             return self._found
+
+    def outdate(self) -> None:
+        """Something was changed: whoever asks next is told of what is then."""
+        with self._lock:
+            self._is_old = True
 
     def look(self) -> None:
         """Look now; that nobody answers is no error of this process."""

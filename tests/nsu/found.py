@@ -75,7 +75,7 @@ _FOUND: dict[str, Any] = {
     },
     "host": {
         "role": "host", "started_at": 1e9, "warnings": [],
-        "timers": [{"name": "connecting, most", "value_s": 2.0, "source": "protocol/timers.py CONNECT_WITHIN_S"}],
+        "timers": [{"name": "without a path to box2, most", "value_s": None, "source": "nsu.conf, ON_NO_PATH"}],
         "servers": [
             {
                 "name": "box2", "nsu": "box2", "address": "10.1.1.2", "config_port": 10001, "version": 2, "session": 3,

@@ -79,6 +79,8 @@ def test_a_wrong_password_and_then_the_right_one(world: World, browser: Browser,
     browser.log_in("admin", "wrong password")
     assert "the password is another" in browser.at("[role=alert]").text
     keep(browser, "login", pytestconfig)
+    (complaint,) = browser.complaints()
+    assert "403" in complaint
     browser.go("/partitions")
     assert browser.path.startswith("/login")
     browser.fill("/login", name="admin", password=PASSWORD)

@@ -239,7 +239,7 @@ class Timer(BaseModel):
 
     role: str
     name: str
-    value_s: float
+    value_s: Annotated[float | None, Field(description="null: for ever")]
     source: str
 
 

@@ -36,6 +36,16 @@ def test_answers_are_kept_as_long_as_they_may_be_old() -> None:
     assert machine.asked == 2
 
 
+def test_after_a_change_nobody_is_told_of_before() -> None:
+    machine = Machine()
+    watcher = Watcher(machine.gather, lambda _: None)
+    watcher.found()
+    watcher.outdate()
+    watcher.found()
+    watcher.found()
+    assert machine.asked == 2
+
+
 def test_rates_are_remembered() -> None:
     machine = Machine()
     watcher = Watcher(machine.gather, lambda _: None)

@@ -27,6 +27,7 @@ def test_the_life_of_a_partition(pages: Pages) -> None:
     assert "is called post" in agreed(person, "/partitions/rename", partition="host2/mail", name="post")
     told = agreed(person, "/partitions/share", partition="host2/post", host="host1", access="read-only")
     assert "post is given to host1, read-only" in told
+    assert "post of host1 and host2" in person.get("/partitions").text, "what was done is shown at once"
     assert "is taken from host1" in agreed(person, "/partitions/unassign", partition="host2/post", host="host1")
     assert "read-only from now on" in agreed(person, "/partitions/access", partition="host2/post", access="read-only")
     assert "is deleted" in agreed(person, "/partitions/delete", partition="host2/post")
