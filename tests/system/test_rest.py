@@ -19,7 +19,7 @@ CHECKS = (
 )  # fmt: skip
 
 
-def schemathesis(port: int, token: str, folder: Path, examples: int) -> str:
+def schemathesis(port: int, token: str, folder: Path, examples: int, phases: str) -> str:
     """Run it as people do; give what it printed, and fail with that."""
     program = Path(sys.executable).parent / "schemathesis"
     command = [str(program), "run", f"http://127.0.0.1:{port}/api/v1/openapi.json"]
@@ -28,7 +28,7 @@ def schemathesis(port: int, token: str, folder: Path, examples: int) -> str:
         "-H",
         f"Authorization: Bearer {token}",
         "--phases",
-        "examples,coverage,fuzzing",
+        phases,
         "--request-timeout",
         "40",
     ]
@@ -40,25 +40,25 @@ def schemathesis(port: int, token: str, folder: Path, examples: int) -> str:
     return done.stdout
 
 
-def run_against_a_machine(tmp_path: Path, examples: int) -> str:
+def run_against_a_machine(tmp_path: Path, examples: int, phases: str) -> str:
     with spawn_world(units={"data": 8192, "logs": 2048}, level="raid5", drives=3, paths=2, web=True) as world:
         machine = world.machine
         machine.wait_for(lambda status: all(one["state"] == "ready" for one in status["supervisor"]["processes"]))
         _, token = Tokens(machine.state).create("schemathesis", Role.ADMINISTER)
         assert world.web_port is not None
-        said = schemathesis(world.web_port, token, tmp_path, examples)
+        said = schemathesis(world.web_port, token, tmp_path, examples, phases)
         assert "Traceback" not in machine.log()
         assert all(one["state"] == "ready" for one in machine.status()["supervisor"]["processes"])
     return said
 
 
 def test_every_answer_is_in_the_document(tmp_path: Path) -> None:
-    said = run_against_a_machine(tmp_path, 4)
+    said = run_against_a_machine(tmp_path, 2, "fuzzing")
     found = re.search(r"(\d+) generated", said)
     assert found, said
-    assert int(found[1]) > 200
+    assert int(found[1]) > 60
 
 
 @pytest.mark.soak
 def test_thousands_of_answers_are_in_the_document(tmp_path: Path) -> None:
-    print(run_against_a_machine(tmp_path, 200)[-1500:])
+    print(run_against_a_machine(tmp_path, 100, "coverage,fuzzing")[-1500:])
