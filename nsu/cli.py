@@ -30,6 +30,8 @@ from nsu.cli_base import (
     unanswered,
 )
 from nsu.cli_partition import partition_verbs
+from nsu.cli_top import top
+from nsu.cli_web import password, token
 from nsu.compiled import in_use
 from nsu.conf.errors import ConfErrors
 from nsu.conf.host_role import DEFAULT_AT
@@ -39,7 +41,7 @@ from nsu.gather import gather
 from nsu.ladder import NotFollowedError, follow, ladder
 from nsu.last_words import LastWords
 from nsu.roles import HostWatch, mains, stamp
-from nsu.say import columns_of, say, wrapped
+from nsu.say import columns_of, say, wrapped, write_json
 from nsu.show import show_status
 from nsu.smart import add_smart
 from nsu.supervisor import StateUnusableError, Supervisor
@@ -56,18 +58,27 @@ def main() -> None:
     """NSU: network block storage over many TCP sockets."""
 
 
-for verb in (apply_file, history, partition_verbs, rollback):
+for verb in (apply_file, history, partition_verbs, password, rollback, token, top):
     main.add_command(verb)
 
 
 @main.command(cls=ConfCommand)
+@click.option(
+    "--log",
+    "log_form",
+    type=click.Choice(["words", "json"]),
+    default="words",
+    show_default=True,
+    help="How each line of the log is written.",
+)
 @conf_option
-def run(conf_path: Path) -> None:
+def run(conf_path: Path, log_form: str) -> None:
     """Run the supervisor, in the foreground.
 
     It runs whatever roles FILE gives this machine, until Control-C or SIGTERM. SIGHUP: look at FILE again now. The
     server role follows changes of FILE; SERVER and MACHINE blocks take effect at the next start.
     """
+    write_json(on=log_form == "json")
     seen = stamp(conf_path)
     loaded, here = load_here_or_exit(conf_path)
     for warning in (*loaded.warnings, *here.warnings):
@@ -76,7 +87,7 @@ def run(conf_path: Path) -> None:
         if obstacle.key != "STATE":  # that ends it, with a sentence of its own
             say(f"nsu: {obstacle}")
     voice.write = say  # of every process that is forked from here: wrapped at a terminal
-    words = LastWords(("server", "host"))
+    words = LastWords(("server", "host", "web"))
     roles = mains(conf_path, loaded, seen, words)
     if not roles:
         fail(f"{conf_path} gives this machine no role: add NSU and HOST blocks, or SERVER blocks")

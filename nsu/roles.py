@@ -22,6 +22,7 @@ from ipc.control import ControlError
 from ipc.exits import Exit
 from nsu.conf.errors import ConfErrors
 from nsu.conf.load import Loaded, digest_of, load_file, load_text, read_text
+from nsu.conf.settings import MachineSettings
 from nsu.history import note_by_hand
 from nsu.last_words import LastWords
 from nsu.say import say
@@ -59,6 +60,9 @@ def mains(conf_path: Path, loaded: Loaded, seen: Stamp | None, words: LastWords)
         found["server"] = lambda life: start_server(life, watch, words)
     if host is not None:
         found["host"] = lambda life: start_host(life, host, words)
+    machine = loaded.machine
+    if machine.web is not None and found:
+        found["web"] = lambda life: start_web(life, conf_path, machine, words)
     return found
 
 
@@ -90,6 +94,21 @@ def start_host(life: Life, settings: HostRoleSettings, words: LastWords) -> int:
         sentence = sentence_of(error) if isinstance(error, OSError) else str(error)
         words.put("host", sentence)
         say(f"nsu: host: {sentence}")
+        return Exit.FAILED
+
+
+def start_web(life: Life, conf_path: Path, machine: MachineSettings, words: LastWords) -> int:
+    """Run the pages. Whatever becomes of them, the roles that move data go on: it is tried again, and told."""
+    # Here, not above: none of the kit behind the pages comes into the processes that move data.
+    from nsu.web.process import WebError, run_web
+
+    words.put("web", "")
+    try:
+        return run_web(life, conf_path, machine)
+    except (WebError, ConfErrors, OSError) as error:
+        sentence = sentence_of(error) if isinstance(error, OSError) else str(error)
+        words.put("web", sentence)
+        say(f"nsu: web: {sentence}")
         return Exit.FAILED
 
 

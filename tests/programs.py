@@ -19,6 +19,10 @@ PACKAGES = {
     "mkfs.xfs": "xfsprogs",
     "git": "git",
     "smartctl": "smartmontools",
+    "promtool": "prometheus",
+    "chromium": "chromium",
+    "chromedriver": "chromium-driver",
+    "openssl": "openssl",
 }
 
 

@@ -54,12 +54,8 @@ force. `nsu apply` and `nsu partition` say beforehand what a change means, and w
 | `DATA_PORT` of a HOST, `LISTEN` | at once; paths over other ports go on (0x01 is cut off for a moment) |
 | ARRAY blocks, `CONFIG_PORT`, the name of NSU | at the next start of `nsu run`; until then a warning |
 | SERVER and DISK blocks: all of the host role | at the next start of `nsu run`; until then a warning |
-| MACHINE: its name, `STATE` | at the next start of `nsu run`; until then a warning |
+| MACHINE: its name, `STATE`, `WEB` with its certificate | at the next start of `nsu run`; until then a warning |
 | the contents of a `SECRET_FILE` of a HOST | when the file is read again: `touch` nsu.conf after it |
-
-## What is kept for later
-
-`WEB` is taken, with a warning, and does nothing yet.
 
 """
 
