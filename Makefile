@@ -6,11 +6,11 @@ PYTEST_FLAGS ?=
 BENCH_FLAGS ?=
 export PYTHON
 
-.PHONY: help demo fast test soak check bench docs clean
+.PHONY: help demo fast test soak check bench bench-check docs clean
 
 help:  ## these lines
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1:\2/p' $(MAKEFILE_LIST) | while IFS=: read -r word does; do \
-		printf '  make %-6s %s\n' "$$word" "$$does"; done
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1:\2/p' $(MAKEFILE_LIST) | while IFS=: read -r word does; do \
+		printf '  make %-11s %s\n' "$$word" "$$does"; done
 
 demo:  ## both sides on this machine, to watch (DEMO_FLAGS=--once: ends)
 	@tools/setup_venv.sh
@@ -39,12 +39,19 @@ check:  ## style, types, and who may import whom: seconds, no test runs
 	.venv/bin/mypy
 	.venv/bin/python -m pytest -q tests/test_arrows.py
 
-bench:  ## our figures beside nbdkit's, on this machine, now
+BENCH_PACKAGES = fio nbdkit nbd-server qemu-utils qemu-system-common tgt libiscsi-bin qemu-block-extra iperf3
+bench:  ## our figures beside five peers', on this machine, now (BENCH_FLAGS=--quick: two minutes)
+	@tools/setup_venv.sh test bench fast
+	@tools/debian_packages.sh gcc $(if $(findstring --quick,$(BENCH_FLAGS)),fio nbdkit,$(BENCH_PACKAGES))
+	@.venv/bin/python -m tools.compile
+	.venv/bin/python -m bench.run $(BENCH_FLAGS)
+	@[[ "$(BENCH_FLAGS)" == *--quick* ]] || for part in sizes growth arrays; do .venv/bin/python -m bench.$$part || exit; done
+
+bench-check:  ## whether we have become much slower beside nbdkit: a minute, fails when so
 	@tools/setup_venv.sh test bench fast
 	@tools/debian_packages.sh fio nbdkit gcc
 	@.venv/bin/python -m tools.compile
-	.venv/bin/python -m bench.run $(BENCH_FLAGS)
-	.venv/bin/python -m bench.arrays
+	.venv/bin/python -m bench.check
 
 docs:  ## the pages that are printed from the code
 	@tools/setup_venv.sh

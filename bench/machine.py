@@ -33,7 +33,7 @@ class Setting:
 def setting(module: str) -> Setting:
     """Give it for a run of `module` with this process's arguments."""
     commit = _told("git", "rev-parse", "--short", "HEAD")
-    changed = "+changes" if _told("git", "status", "--porcelain", "--untracked-files=no") else ""
+    changed = "+changes" if _told("git", "status", "--porcelain", "--untracked-files=no", "--", "*.py") else ""
     return Setting(
         when=time.strftime("%Y-%m-%d %H:%M"),
         processor=_processor(),

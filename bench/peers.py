@@ -5,10 +5,9 @@ faster than TCP; tgt speaks TCP only. Behind our own socket there is TCP between
 """
 
 import os
-import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,11 +28,11 @@ class Serving:
     """A peer at work."""
 
     uri: str
-    pid: int
+    process: psutil.Process
 
     def pids(self) -> list[int]:
         """Give its processes, those of each connection too."""
-        return family(self.pid)
+        return family(self.process.pid)
 
 
 @dataclass(frozen=True)
@@ -43,8 +42,8 @@ class Peer:
     name: str
     program: str
     package: str
-    start: Callable[[Path, Path], int]
-    """(drive, folder for sockets and the like) -> pid, once it was told to start."""
+    start: Callable[[Path, Path], psutil.Process]
+    """(drive, folder for sockets and the like) -> its process, perhaps not ready yet."""
     uri: Callable[[Path], str]
     """(folder) -> where it is reached."""
     is_iscsi: bool = False
@@ -66,11 +65,11 @@ def iscsi_url(folder: Path) -> str:
     return f"iscsi://127.0.0.1:{(folder / 'port').read_text()}/{IQN}/1"
 
 
-def start_nbdkit(drive: Path, folder: Path) -> int:
+def start_nbdkit(drive: Path, folder: Path) -> psutil.Process:
     return spawn(folder, "nbdkit", "-f", "-U", str(socket_in(folder)), "file", f"file={drive}")
 
 
-def start_nbd_server(drive: Path, folder: Path) -> int:
+def start_nbd_server(drive: Path, folder: Path) -> psutil.Process:
     """It always goes into the background, and leaves its pid in a file."""
     (port,) = free_ports(1)
     conf = f"[generic]\nunixsock = {socket_in(folder)}\nlistenaddr = 127.0.0.1\nport = {port}\n"
@@ -79,17 +78,17 @@ def start_nbd_server(drive: Path, folder: Path) -> int:
     (folder / "conf").write_text(f"{conf}[{EXPORT}]\nexportname = {drive}\n")
     subprocess.run(["nbd-server", "-C", str(folder / "conf"), "-p", str(folder / "pid")], check=True)
     wait_until(lambda: (folder / "pid").exists() and bool((folder / "pid").read_text().strip()))
-    return int((folder / "pid").read_text())
+    return psutil.Process(int((folder / "pid").read_text()))
 
 
-def start_qemu_nbd(drive: Path, folder: Path) -> int:
+def start_qemu_nbd(drive: Path, folder: Path) -> psutil.Process:
     return spawn(
         folder, "qemu-nbd", "-f", "raw", "--persistent", "--shared=16", "--cache=writeback", "--aio=io_uring",
         "-k", str(socket_in(folder)), "-x", EXPORT, str(drive),
     )  # fmt: skip
 
 
-def start_storage_daemon(drive: Path, folder: Path) -> int:
+def start_storage_daemon(drive: Path, folder: Path) -> psutil.Process:
     return spawn(
         folder, "qemu-storage-daemon",
         "--blockdev", f"driver=file,node-name=file,filename={drive},aio=io_uring,cache.direct=off",
@@ -98,11 +97,11 @@ def start_storage_daemon(drive: Path, folder: Path) -> int:
     )  # fmt: skip
 
 
-def start_tgt(drive: Path, folder: Path) -> int:
+def start_tgt(drive: Path, folder: Path) -> psutil.Process:
     (port,) = free_ports(1)
     (folder / "port").write_text(str(port))
     control = str(port)  # its own, so that another tgtd is not disturbed
-    pid = spawn(folder, "tgtd", "-f", "--iscsi", f"portal=127.0.0.1:{port}", "-C", control)
+    process = spawn(folder, "tgtd", "-f", "--iscsi", f"portal=127.0.0.1:{port}", "-C", control)
     admin = ["tgtadm", "-C", control, "--lld", "iscsi"]
     target, unit = ["--mode", "target", "--tid", "1"], ["--mode", "logicalunit", "--tid", "1", "--lun", "1"]
     show = [*admin, "--op", "show", *target[:2]]
@@ -114,7 +113,7 @@ def start_tgt(drive: Path, folder: Path) -> int:
     ):
         subprocess.run([*admin, *order], check=True, capture_output=True)
     socket_in(folder).touch()  # it is ready, as the others say by their sockets
-    return pid
+    return process
 
 
 PEERS = (
@@ -130,17 +129,17 @@ PEERS = (
 def serving(peer: Peer, drive: Path, folder: Path) -> Iterator[Serving]:
     """Have it serve `drive`; it and all its processes are gone in the end."""
     folder.mkdir()
-    pid = peer.start(drive, folder)
+    process = peer.start(drive, folder)
     try:
         wait_until(socket_in(folder).exists)
-        yield Serving(peer.uri(folder), pid)
+        yield Serving(peer.uri(folder), process)
     finally:
-        stop(pid)
+        stop(process)
 
 
-def spawn(folder: Path, *command: str) -> int:
+def spawn(folder: Path, *command: str) -> psutil.Process:
     with open(folder / "log", "wb") as log:
-        return subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True).pid
+        return psutil.Popen(command, stdout=log, stderr=log, start_new_session=True)
 
 
 def wait_until(holds: Callable[[], bool]) -> None:
@@ -151,14 +150,13 @@ def wait_until(holds: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def stop(pid: int) -> None:
-    """End a peer with all its processes, ours to reap or not."""
-    processes: Sequence[psutil.Process] = [psutil.Process(each) for each in family(pid)]
-    for process in processes:
-        process.terminate()
-    _, alive = psutil.wait_procs(processes, timeout=3)
-    for process in alive:
-        process.send_signal(signal.SIGKILL)
-    psutil.wait_procs(alive, timeout=3)
-    with suppress(ChildProcessError):  # it went into the background, and is another's child
-        os.waitpid(pid, os.WNOHANG)
+def stop(process: psutil.Process) -> None:
+    """End a peer with all its processes, and reap it if it is our child."""
+    with suppress(psutil.NoSuchProcess):
+        processes = [process, *process.children(recursive=True)]
+        for each in processes:
+            each.terminate()
+        _, alive = psutil.wait_procs(processes, timeout=3)
+        for each in alive:
+            each.kill()
+        psutil.wait_procs(alive, timeout=3)

@@ -10,7 +10,7 @@ Rules
 - Everything is counted in a window in the middle of a run, and divided by the I/Os of that same window.
 - System calls are counted by perf, in the kernel (syscalls.py).
 - Their time comes from looks at where in the kernel the process is (kernel_time.py): time asleep is not in it.
-- Functions come from py-spy (`pip install py-spy`), which looks 250 times a second at who holds the interpreter's lock;
+- Functions come from py-spy (in the extra "bench"), which looks 250 times a second at who holds the interpreter's lock;
   system calls that can sleep let go of it, so that own time of a function is Python and the C functions it calls.
 - exit_to_user_mode_loop is where the kernel puts a process aside for another one.
 - What needs a program that is missing is left out, and the report says so.

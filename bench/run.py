@@ -79,16 +79,21 @@ def main() -> None:
         found = in_turn(subjects, WORKLOADS, rounds=rounds, seconds=seconds, told=told)
     told("")
     judged = list(verdicts(found))
+    throughput = tables.throughput(found)
     sheets = [
-        tables.throughput(found), tables.ranges(found), tables.processor_time(found), tables.latency(found),
-        tables.limit_sheet(found_limits), tables.marks(judged),
+        tables.processor_time(found), tables.latency(found), tables.limit_sheet(found_limits), tables.marks(judged),
     ]  # fmt: skip
     console = tables.console()
     console.print(where.line)
-    for sheet in sheets:
+    for sheet in (throughput, tables.spread(found), *sheets):
         sheet.show(console)
     if not (arguments.quick or arguments.no_save):
-        file = results.write("peers", where, sheets, results.contest_data(found, judged, found_limits))
+        file = results.write(
+            "peers",
+            where,
+            [throughput, tables.ranges(found), *sheets],
+            results.contest_data(found, judged, found_limits),
+        )
         pictures.latency(found)
         console.print(f"kept: {file}")
 

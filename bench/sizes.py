@@ -45,7 +45,7 @@ def main() -> None:
     sheets = [tables.throughput(found), tables.ranges(found)]
     console = tables.console()
     console.print(where.line)
-    for sheet in sheets:
+    for sheet in (sheets[0], tables.spread(found)):
         sheet.show(console)
     if not arguments.no_save:
         results.write("sizes", where, sheets, results.contest_data(found, [], []))

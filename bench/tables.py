@@ -1,6 +1,6 @@
 """Tables of what was found, for a terminal of 100 columns and as Markdown: the same rows.
 
-A cell is the median of the rounds at the family's best number of connections, which stands in brackets.
+A cell is the median of the rounds at the family's best number of connections, which stands behind the ×.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -17,7 +17,7 @@ from bench.load import Load
 from bench.marks import Verdict
 
 Rows = dict[tuple[str, int], list[Figure]]
-SHORT = {OWN: "own door", NBD: "NBD", f"{OWN} {CRC}": "own, CRC", f"{NBD} {CRC}": "NBD, CRC"}
+SHORT = {OWN: "own door", NBD: "NBD", f"{OWN} {CRC}": "own CRC", f"{NBD} {CRC}": "NBD CRC", "nbd-server": "nbd-serv"}
 WIDTH = 100
 
 
@@ -34,7 +34,7 @@ class Sheet:
         return "\n".join([*lines, *map(_row, self.rows), ""])
 
     def show(self, console: Console) -> None:
-        table = Table(*self.head, title=self.title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+        table = Table(*self.head, title=self.title, title_justify="left", box=SIMPLE_HEAD, padding=0)
         for row in self.rows:
             table.add_row(*row)
         console.print(table)
@@ -68,9 +68,9 @@ def throughput(found: Found) -> Sheet:
 
     def cell(load: Load, rows: Rows, family: str) -> str:
         told = best(rows, family, per_second, max)
-        return f"{scaled(load, told[1].middle)} ({told[0]})" if told else ""
+        return f"{scaled(load, told[1].middle)} ×{told[0]}" if told else ""
 
-    return sheet("Throughput: thousand/s at 4 KiB, MB/s above; (connections or paths)", found, cell)
+    return sheet("Throughput: thousand/s at 4 KiB, MB/s above; × connections or paths", found, cell)
 
 
 def scaled(load: Load, rate: float) -> str:
@@ -85,6 +85,16 @@ def ranges(found: Found) -> Sheet:
         return f"{scaled(load, told[1].least)}–{scaled(load, told[1].most)}" if told else ""
 
     return sheet("Throughput: range of the rounds", found, cell)
+
+
+def spread(found: Found) -> Sheet:
+    """The same for a terminal, where there is no room for ranges: their width in parts of the median."""
+
+    def cell(load: Load, rows: Rows, family: str) -> str:
+        told = best(rows, family, per_second, max)
+        return f"{(told[1].most - told[1].least) / told[1].middle:.0%}" if told else ""
+
+    return sheet("Throughput: from the least to the most of the rounds, in % of the median", found, cell)
 
 
 def processor_time(found: Found) -> Sheet:
@@ -106,10 +116,10 @@ def latency(found: Found) -> Sheet:
         tail = told and median(rows[family, told[0]], percentile_us("99"))
         mean = best(rows, family, percentile_us("mean"), min)
         if told and tail:
-            return f"{told[1].middle:.0f} / {tail.middle:.0f}"
+            return f"{told[1].middle:.0f}/{tail.middle:.0f}"
         return f"mean {mean[1].middle:.0f}" if mean else ""
 
-    return sheet("Latency at depth 1, µs: p50 / p99", {k: v for k, v in found.items() if k.depth == 1}, cell)
+    return sheet("Latency at depth 1, µs: p50/p99", {k: v for k, v in found.items() if k.depth == 1}, cell)
 
 
 def sheet(title: str, found: Found, cell: Callable[[Load, Rows, str], str]) -> Sheet:

@@ -18,6 +18,7 @@ from ipc.endpoints import endpoint
 from ipc.loop import Loop, Timer
 from ipc.silence import Silence
 from ipc.tcp import keep_alive, limit_unacknowledged, unanswered_s
+from protocol.config_base import UnitsUsed
 from protocol.dialogue import HostDialogue
 from protocol.errors import LoginRefused, ProtocolError
 from protocol.events import Event
@@ -52,7 +53,8 @@ class ConfigClient:
     """One configuration socket to one NSU, for ever.
 
     `on_event` gets what the dialogue tells; `on_lost` is called once each time that an open socket ends. `is_served` is
-    asked when the server is silent though its kernel answers: True, and the session goes on as if nothing were.
+    asked when the server is silent though its kernel answers: True, and the session goes on as if nothing were. `used`
+    is asked at each ping of 0x02: which units this host uses.
     """
 
     def __init__(
@@ -63,12 +65,14 @@ class ConfigClient:
         on_event: Callable[[Event], None],
         on_lost: Callable[[str], None],
         is_served: Callable[[], bool] = lambda: False,
+        used: Callable[[], UnitsUsed | None] = lambda: None,
     ) -> None:
         self.loop = loop
         self.entry = entry
         self.on_event = on_event
         self.on_lost = on_lost
         self.is_served = is_served
+        self.used = used
         self.addresses = cycle(entry.addresses)
         self.address = ""
         self.stays = False
@@ -199,7 +203,7 @@ class ConfigClient:
             return
         if self.dialogue.version == 2 and self.loop.now() >= self.ping_at_s and not self.is_silent:
             self.ping_at_s = self.loop.now() + PING_EVERY_S
-            self.dialogue.ping()
+            self.dialogue.ping(self.used())
             self.send()
         if self.sock is not None:
             self.arm(LOOK_EVERY_S, self.look)

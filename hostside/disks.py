@@ -22,6 +22,7 @@ from ipc.control import ControlError
 from ipc.exits import Exit, describe_exit
 from ipc.packets import QueueFull
 from ipc.say import say
+from protocol.config_base import USED_NUMBERS_MAX, UnitsUsed, units_mark
 from protocol.records import UnitRecord
 
 if TYPE_CHECKING:
@@ -71,6 +72,8 @@ class Disks:
         """Those of nsu.conf and those attached since; a detached one stays, for whoever attaches it again."""
         self.records: list[UnitRecord] = []
         """What the server last said that this host has."""
+        self.took_in = 0
+        """The session, counted by the link, in which it said so."""
 
     def __iter__(self) -> Iterator[DiskState]:
         return iter(self.all)
@@ -95,9 +98,19 @@ class Disks:
 
     def take(self, records: list[UnitRecord]) -> None:
         self.records = records
+        self.took_in = self.link.sessions
         for disk in self.all:
             self.look_up(disk)
         self.start()
+
+    def used(self) -> UnitsUsed | None:
+        """Say which of the server's units are shown here, or are to be; None: no list of units came yet."""
+        if self.link.granted is None or self.took_in != self.link.sessions:
+            return None
+        used = [disk.unit.number for disk in self.all if disk.unit and disk.present and (disk.wanted or disk.child)]
+        if any(number >= USED_NUMBERS_MAX for number in used):
+            return None
+        return UnitsUsed(units_mark(self.records), sum(1 << number for number in set(used)))
 
     def look_up(self, disk: DiskState) -> None:
         """Find the disk's unit among those that the server gives."""

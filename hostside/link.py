@@ -46,7 +46,9 @@ class ServerLink:
         self.start_disk = start_disk
         self.wiring: Wiring = make_wiring(entry)
         self.disks = Disks(self, self.wiring, entry.disks)
-        self.client = ConfigClient(loop, entry, on_event=self.on_event, on_lost=self.on_lost, is_served=self.is_served)
+        self.client = ConfigClient(
+            loop, entry, on_event=self.on_event, on_lost=self.on_lost, is_served=self.is_served, used=self.disks.used
+        )
         self.paths = PathTable(
             self.wiring.paths,
             entry.connections,

@@ -10,6 +10,7 @@ from hostside.networks import REST_MOST_S, STEADY_FIRST_S, STEADY_MOST_S, Networ
 from hostside.paths import Path
 from hostside.settings import DiskSettings
 from ipc.endpoints import endpoint
+from ipc.latency import trimmed
 from protocol.timers import in_force
 
 SUMS = ("requests", "errors", "read_bytes", "written_bytes")
@@ -63,6 +64,7 @@ def describe_path(link: ServerLink, path: Path) -> dict[str, Any]:
         "since_s": round(link.loop.now() - path.since_s, 3),
         "reason": path.reason,
         **link.wiring.counters.row(path.number).as_dict(),
+        "latency": trimmed(link.wiring.latencies.row(path.number).cells),
     }
 
 
@@ -96,6 +98,7 @@ def describe_disk(host: "HostProcess", link: ServerLink, disk: DiskState) -> dic
         "size_bytes": unit.blocks * 512 if unit else None,
         "read_only": bool(unit.flags & UnitFlag.READ_ONLY) if unit else None,
         "trouble": disk_trouble(disk, is_shown=is_shown),
+        **link.wiring.loads.row(disk.index).as_dict(),
     }
 
 
@@ -136,7 +139,7 @@ def warnings(link: ServerLink) -> list[str]:
 
 
 def no_path_timers(host: "HostProcess") -> list[dict[str, Any]]:
-    """Give how long requests wait without a path, for each server for which they do not wait for ever."""
+    """Give how long requests wait without a path to each server; None: for ever."""
     return [
         {
             "name": f"without a path to {entry.name}, most",
@@ -144,7 +147,6 @@ def no_path_timers(host: "HostProcess") -> list[dict[str, Any]]:
             "source": "nsu.conf, ON_NO_PATH",
         }
         for entry in host.settings.servers
-        if entry.fail_after_s is not None
     ]
 
 

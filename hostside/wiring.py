@@ -24,6 +24,7 @@ from hostside.settings import ServerEntry
 from ipc.buffers import BufferPool
 from ipc.child import HEART_NAMES
 from ipc.counters import CounterTable
+from ipc.latency import LATENCY_CELLS
 from ipc.packets import PacketQueue
 
 SLOT_BYTES = 65536
@@ -85,6 +86,8 @@ class Wiring:
     """Rows: the paths, then the disks. Columns: HEARTS."""
     loads: CounterTable
     """One row per disk. Columns: LOADS."""
+    latencies: CounterTable
+    """One row per path: from a request's start to its answer. Columns: LATENCY_CELLS."""
     paths: int = field(default=0)
     in_write_back: "memoryview[int]" = field(default_factory=lambda: CounterTable(1, ("is_so",)).row(0).cells)
     """One cell: not 0 from when the kernel shows a disk, so that its write-back waits for every agent too."""
@@ -125,6 +128,7 @@ def make_wiring(entry: ServerEntry) -> Wiring:
         ),
         hearts=CounterTable(paths + len(disks), HEARTS),
         loads=CounterTable(len(disks), LOADS),
+        latencies=CounterTable(paths, LATENCY_CELLS),
         paths=paths,
     )
 

@@ -28,7 +28,7 @@ import traceback
 from collections.abc import Callable, Iterable
 from typing import Final, NoReturn, TextIO
 
-from setproctitle import setproctitle
+from setproctitle import getproctitle, setproctitle
 
 from ipc.counters import CounterTable
 from ipc.exits import Exit
@@ -171,6 +171,11 @@ class Child:
 def name_process(title: str) -> None:
     """Give the calling process the title that people and checks find it by."""
     setproctitle(title)
+
+
+def process_name() -> str:
+    """Give the title of the calling process, as `name_process` gave it."""
+    return getproctitle()
 
 
 def fork_child(

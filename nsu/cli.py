@@ -5,6 +5,7 @@ Exit status: 0 good, 1 failed, 2 wrong use. `--json` wherever a person would scr
 
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ from nsu.cli_base import (
     unanswered,
 )
 from nsu.cli_partition import partition_verbs
+from nsu.cli_top import top
+from nsu.cli_web import password, token
 from nsu.compiled import in_use
 from nsu.conf.errors import ConfErrors
 from nsu.conf.host_role import DEFAULT_AT
@@ -38,10 +41,11 @@ from nsu.gather import gather
 from nsu.ladder import NotFollowedError, follow, ladder
 from nsu.last_words import LastWords
 from nsu.roles import HostWatch, mains, stamp
-from nsu.say import columns_of, say, wrapped
+from nsu.say import columns_of, say, wrapped, write_json
 from nsu.show import show_status
 from nsu.smart import add_smart
 from nsu.supervisor import StateUnusableError, Supervisor
+from nsu.troubles import troubles
 from serverside.drives.base import DriveError
 from serverside.errors import SettingsError
 
@@ -54,18 +58,27 @@ def main() -> None:
     """NSU: network block storage over many TCP sockets."""
 
 
-for verb in (apply_file, history, partition_verbs, rollback):
+for verb in (apply_file, history, partition_verbs, password, rollback, token, top):
     main.add_command(verb)
 
 
 @main.command(cls=ConfCommand)
+@click.option(
+    "--log",
+    "log_form",
+    type=click.Choice(["words", "json"]),
+    default="words",
+    show_default=True,
+    help="How each line of the log is written.",
+)
 @conf_option
-def run(conf_path: Path) -> None:
+def run(conf_path: Path, log_form: str) -> None:
     """Run the supervisor, in the foreground.
 
     It runs whatever roles FILE gives this machine, until Control-C or SIGTERM. SIGHUP: look at FILE again now. The
     server role follows changes of FILE; SERVER and MACHINE blocks take effect at the next start.
     """
+    write_json(on=log_form == "json")
     seen = stamp(conf_path)
     loaded, here = load_here_or_exit(conf_path)
     for warning in (*loaded.warnings, *here.warnings):
@@ -74,7 +87,7 @@ def run(conf_path: Path) -> None:
         if obstacle.key != "STATE":  # that ends it, with a sentence of its own
             say(f"nsu: {obstacle}")
     voice.write = say  # of every process that is forked from here: wrapped at a terminal
-    words = LastWords(("server", "host"))
+    words = LastWords(("server", "host", "web"))
     roles = mains(conf_path, loaded, seen, words)
     if not roles:
         fail(f"{conf_path} gives this machine no role: add NSU and HOST blocks, or SERVER blocks")
@@ -111,11 +124,14 @@ def check(conf_path: Path) -> None:
 @conf_option
 @json_option
 def status(conf_path: Path, as_json: bool) -> None:
-    """Sessions, paths, disks, arrays, timers in force, warnings."""
+    """What is wrong; sessions, paths, disks, arrays, timers.
+
+    What is wrong stands first, with what to do. Timers are those in force, and who has set them.
+    """
     found = gather_or_exit(conf_path)
     add_smart(found["server"]["arrays"] if found["server"] else ())
     if as_json:
-        click.echo(json.dumps(found, indent=1))
+        click.echo(json.dumps({**found, "troubles": [asdict(trouble) for trouble in troubles(found)]}, indent=1))
     else:
         show_status(Console(), found)
 
@@ -130,7 +146,7 @@ def status(conf_path: Path, as_json: bool) -> None:
 def attach_disk(
     name: str, show: str | None, at: Path | None, server: str | None, conf_path: Path, as_json: bool
 ) -> None:
-    """Attach the partition NAME to this running machine, as a local disk.
+    """Attach the partition NAME to this machine, as a disk.
 
     Takes its DISK block in FILE as it is now, or, when it has none, a partition that the server gives this host. Comes
     back when the disk can be used. FILE is not changed: what is to be there after the next start has a DISK block.

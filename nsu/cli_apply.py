@@ -25,7 +25,7 @@ from nsu.show import add_row, plain_table
 @conf_option
 @json_option
 def apply_file(file: Path, yes: bool, force: bool, conf_path: Path, as_json: bool) -> None:
-    """Bring FILE into force as this machine's nsu.conf, all of it or nothing.
+    """Bring FILE into force, all of it or nothing.
 
     Shows the difference, says whom it disturbs, asks, and comes back when the running server goes by it. FILE is
     copied; - is standard input.
@@ -47,7 +47,10 @@ def apply_file(file: Path, yes: bool, force: bool, conf_path: Path, as_json: boo
 @conf_option
 @json_option
 def history(number: int | None, conf_path: Path, as_json: bool) -> None:
-    """The last versions of nsu.conf that came into force: when, who, what; with NUMBER, that one and its difference."""
+    """The last versions of nsu.conf: when, who, what.
+
+    With NUMBER, that one and what it changed.
+    """
     versions = History(running_state_or_exit(conf_path)).versions()
     if number is not None:
         show_version(versions, number, as_json=as_json)
@@ -64,8 +67,9 @@ def history(number: int | None, conf_path: Path, as_json: bool) -> None:
 @conf_option
 @json_option
 def rollback(number: int | None, yes: bool, force: bool, conf_path: Path, as_json: bool) -> None:
-    """Bring an earlier version of nsu.conf into force again: the one before this, or NUMBER of nsu history.
+    """Bring an earlier version of nsu.conf into force.
 
+    It is the one before this, or NUMBER of nsu history. The same as nsu apply with that text.
     Where nsu.conf is not good now, the one before this is the one that is still in force.
     """
 

@@ -59,7 +59,9 @@ def do(name: str, make: Callable[[Ground], str], conf_path: Path, *, yes: bool, 
 
 @click.group("partition")
 def partition_verbs() -> None:
-    """Partitions of arrays: cut, sized, given to hosts, shared, deleted, while the NSU runs.
+    """Partitions: cut, given to hosts, shared, changed.
+
+    All of it while the NSU runs.
 
     NAME is a UNIT's name, HOST/NAME where several hosts have one, or a UUID. Each verb changes nsu.conf as a careful
     hand would, says what it changes and whom it disturbs, and comes back when the running server goes by it. It asks
@@ -71,7 +73,7 @@ def partition_verbs() -> None:
 @conf_option
 @json_option
 def list_partitions(conf_path: Path, as_json: bool) -> None:
-    """Partitions, who has and who uses them, and what of each array is free."""
+    """Partitions, their hosts, and what is free."""
     try:
         at = ground(conf_path)
     except ConfErrors as errors:
@@ -103,10 +105,10 @@ def create(
     shared_write: bool,
     **how: Any,
 ) -> None:
-    """Cut a partition NAME from the free space of an array, where it fits best.
+    """Cut a partition from free space.
 
-    Without hosts it is nobody's. --read-write and --read-only may be repeated: "read-only from host A, read-write from
-    host B".
+    It goes where it fits best. Without hosts it is nobody's. --read-write and --read-only may be repeated: "read-only
+    from host A, read-write from host B".
     """
     grants = [Grant(host, read_only=True) for host in readers] + [Grant(host) for host in writers]
     wanted = Creation(name, size, array, grants, not no_zero, shared_write)
@@ -117,7 +119,10 @@ def create(
 @click.argument("name")
 @changing
 def delete(name: str, **how: Any) -> None:
-    """Delete a partition: its blocks are free. One in use stays, but for --force."""
+    """Delete a partition: its blocks are free.
+
+    One in use stays, but for --force.
+    """
     do("delete", lambda at: verbs.delete(at.base, name), **how)
 
 
@@ -126,9 +131,10 @@ def delete(name: str, **how: Any) -> None:
 @click.argument("size", type=SIZE)
 @changing
 def resize(name: str, size: Size, **how: Any) -> None:
-    """Give a partition another SIZE, or +SIZE more: 30GiB, +10GiB, +100% of the space behind it.
+    """Give a partition another SIZE, or +SIZE more.
 
-    Growing interrupts nothing. Shrinking below what was written, or where nobody knows that, needs --force.
+    Such as 30GiB, +10GiB, or +100% of the space behind it. Growing interrupts nothing. Shrinking below what was
+    written, or where nobody knows that, needs --force.
     """
     do("resize", lambda at: verbs.resize(at.base, name, size, at.facts), **how)
 
@@ -138,7 +144,10 @@ def resize(name: str, size: Size, **how: Any) -> None:
 @click.argument("new_name")
 @changing
 def rename(name: str, new_name: str, **how: Any) -> None:
-    """Call a partition otherwise, at every host; HOST/NAME: at that host only."""
+    """Call a partition otherwise.
+
+    At every host that has it; HOST/NAME: at that host only.
+    """
     do("rename", lambda at: verbs.rename(at.base, name, new_name, at.facts), **how)
 
 
@@ -157,7 +166,10 @@ def assign(name: str, host: str, read_only: bool, **how: Any) -> None:
 @click.argument("host", required=False)
 @changing
 def unassign(name: str, host: str | None, **how: Any) -> None:
-    """Take a partition from HOST, or from all. What is on it is kept."""
+    """Take a partition from HOST, or from all.
+
+    What is on it is kept.
+    """
     do("unassign", lambda at: verbs.unassign(at.base, name, host, at.facts), **how)
 
 
@@ -166,7 +178,10 @@ def unassign(name: str, host: str | None, **how: Any) -> None:
 @click.argument("host")
 @changing
 def chown(name: str, host: str, **how: Any) -> None:
-    """Give a partition of one host to HOST instead, with what is on it."""
+    """Give a partition to HOST instead of its owner.
+
+    What is on it is kept, and its UUID.
+    """
     do("chown", lambda at: verbs.chown(at.base, name, host, at.facts), **how)
 
 
@@ -178,7 +193,10 @@ def chown(name: str, host: str, **how: Any) -> None:
 @shared_write_option
 @changing
 def share(name: str, host: str, read_only: bool, new_name: str, shared_write: bool, **how: Any) -> None:
-    """Let HOST have a partition too. One host may write it, unless --shared-write says otherwise."""
+    """Let HOST have a partition too.
+
+    One host may write it, unless --shared-write says otherwise.
+    """
     grant = Grant(host, read_only)
     do(
         "share",
@@ -208,5 +226,8 @@ def set_access(name: str, access: str, host: str | None, shared_write: bool, **h
 @click.argument("zero", type=click.Choice(["yes", "no"]))
 @changing
 def set_zero(name: str, zero: str, **how: Any) -> None:
-    """Have a partition read as zeros until it is written (yes), or as its blocks are (no). Needs --force."""
+    """Have what was never written read as zeros, or not.
+
+    yes: all that is on it is lost. no: its blocks show what they held before. Both need --force.
+    """
     do("zero", lambda at: verbs.set_zero(at.base, name, zero=zero == "yes"), **how)

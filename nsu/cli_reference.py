@@ -42,15 +42,17 @@ def reference_page() -> str:
     overview = [f"| [`nsu {verb.name}`](#nsu-{verb.name}) | {_first_line(verb)} |" for verb in verbs]
     lines = ["| verb | what it does |", "|---|---|", *overview, "", *_options_of(nsu)]
     for verb in verbs:
-        lines += _section(verb)
+        lines += _section(verb, f"nsu {verb.name}")
+        for inner in verb.commands.values() if isinstance(verb, click.Group) else ():
+            lines += _section(inner, f"nsu {verb.name} {inner.name}")
     return _HEAD + "\n".join(lines) + "\n" + _EXITS
 
 
-def _section(verb: click.Command) -> Iterator[str]:
-    yield f"## nsu {verb.name}"
+def _section(verb: click.Command, words: str) -> Iterator[str]:
+    yield f"## {words}"
     yield ""
     yield "```"
-    yield " ".join(["nsu", verb.name or "", *(_usage(parameter) for parameter in verb.params)])
+    yield " ".join([words, *(_usage(parameter) for parameter in verb.params)])
     yield "```"
     yield ""
     yield from inspect.cleandoc(verb.help or "").splitlines()

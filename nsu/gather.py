@@ -16,7 +16,7 @@ def gather(state_dir: Path) -> dict[str, Any]:
     supervisor = control_call(state_dir / "supervisor.sock", "status")
     roles = {process["name"] for process in supervisor["processes"]}
     found: dict[str, Any] = {"supervisor": supervisor, "server": None, "host": None}
-    for role in roles:
+    for role in roles - {"web"}:  # it asks others, and has nothing to tell of its own
         found[role] = ask_or_none(state_dir / f"{role}.sock")
     if found["host"] is not None:
         for disk in found["host"]["disks"]:

@@ -22,6 +22,7 @@ from ipc.control import ControlError
 from ipc.exits import Exit
 from nsu.conf.errors import ConfErrors
 from nsu.conf.load import Loaded, digest_of, load_file, load_text, read_text
+from nsu.conf.settings import MachineSettings
 from nsu.history import note_by_hand
 from nsu.last_words import LastWords
 from nsu.say import say
@@ -37,6 +38,9 @@ PASSING = frozenset({EADDRINUSE, EBUSY})
 """Errors at a start that pass by themselves: a killed predecessor's processes may still hold a port or a drive."""
 
 
+ERRORS_TOLD = 4
+"""Of a bad nsu.conf, in a warning; `nsu check` tells all."""
+
 HINTS = {
     EACCES: "; a port below 1024 needs root or CAP_NET_BIND_SERVICE",
 }
@@ -51,10 +55,14 @@ def mains(conf_path: Path, loaded: Loaded, seen: Stamp | None, words: LastWords)
     found: dict[str, Main] = {}
     server, host = loaded.server, loaded.host
     if server is not None:
-        watch = ConfWatch(conf_path, server, seen)
+        state_dir = server.state_dir
+        watch = ConfWatch(conf_path, server, seen, lambda text: note_by_hand(state_dir, text, time.time()))
         found["server"] = lambda life: start_server(life, watch, words)
     if host is not None:
         found["host"] = lambda life: start_host(life, host, words)
+    machine = loaded.machine
+    if machine.web is not None and found:
+        found["web"] = lambda life: start_web(life, conf_path, machine, words)
     return found
 
 
@@ -89,10 +97,35 @@ def start_host(life: Life, settings: HostRoleSettings, words: LastWords) -> int:
         return Exit.FAILED
 
 
-class ConfWatch:
-    """Looks whether nsu.conf has changed, and loads it when it has. A bad file changes nothing."""
+def start_web(life: Life, conf_path: Path, machine: MachineSettings, words: LastWords) -> int:
+    """Run the pages. Whatever becomes of them, the roles that move data go on: it is tried again, and told."""
+    # Here, not above: none of the kit behind the pages comes into the processes that move data.
+    from nsu.web.process import WebError, run_web
 
-    def __init__(self, path: Path, settings: ServerSettings, seen: Stamp | None) -> None:
+    words.put("web", "")
+    try:
+        return run_web(life, conf_path, machine)
+    except (WebError, ConfErrors, OSError) as error:
+        sentence = sentence_of(error) if isinstance(error, OSError) else str(error)
+        words.put("web", sentence)
+        say(f"nsu: web: {sentence}")
+        return Exit.FAILED
+
+
+class ConfWatch:
+    """Looks whether nsu.conf has changed, and loads it when it has. A bad file changes nothing.
+
+    `note` gets each good text, the one of the start too.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        settings: ServerSettings,
+        seen: Stamp | None,
+        note: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.note = note
         self.path = path
         self.settings = settings
         self.seen = seen
@@ -127,7 +160,7 @@ class ConfWatch:
 
     def take_text(self, text: str) -> None:
         self.digest = digest_of(text)
-        note_by_hand(self.settings.state_dir, text, time.time())
+        self.note(text)
 
     def fresh(self) -> ServerSettings | None:
         """Give new settings of the server role, or None."""
@@ -197,9 +230,10 @@ class HostWatch:
         try:
             loaded = load_file(self.path, resolve=lambda _: ())
         except ConfErrors as found:
-            more = f" (and {len(found.errors) - 1} more)" if len(found.errors) > 1 else ""
+            told = ". ".join(map(str, found.errors[:ERRORS_TOLD]))
+            more = f". And {len(found.errors) - ERRORS_TOLD} more" if len(found.errors) > ERRORS_TOLD else ""
             return (
-                f"nsu.conf is not good now; what runs keeps its former settings: {found.errors[0]}{more}."
+                f"nsu.conf is not good now; what runs keeps its former settings. {told}{more}."
                 " See: nsu check, nsu rollback",
             )
         changed = []

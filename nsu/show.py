@@ -9,16 +9,17 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ipc.durations import duration
 from ipc.sizes import size
+from nsu.troubles import process_words, troubles
 
 
 def show_status(console: Console, found: dict[str, Any]) -> None:
-    """Print sessions, paths, disks, arrays, timers in force, warnings."""
+    """Print what is wrong, then sessions, paths, disks, arrays, timers in force."""
     supervisor = found["supervisor"]
     states = ", ".join(process_words(process) for process in supervisor["processes"])
     console.print(Text.assemble("machine ", (supervisor["machine"], "bold"), f", {supervisor['code']}: {states}"))
-    for warning in warnings_of(found):
-        console.print(Text(f"warning: {warning}", style="red"))
+    show_troubles(console, found)
     if found["server"]:
         show_server(console, found["server"])
     if found["host"]:
@@ -26,19 +27,21 @@ def show_status(console: Console, found: dict[str, Any]) -> None:
     show_timers(console, found)
 
 
-def process_words(process: dict[str, Any]) -> str:
-    """Give where a role is: "server ready (pid 7)", "server resting: it failed …"; why, while it is not ready."""
-    where = f"{process['name']} {process['state'].replace('_', ' ')}"
-    if process["pid"] is not None:
-        where += f" (pid {process['pid']})"
-    return f"{where}: {process['why']}" if process["why"] and process["state"] != "ready" else where
+def show_troubles(console: Console, found: dict[str, Any]) -> None:
+    """Print what is wrong and what to do, before everything else."""
+    wrong, warnings = troubles(found), warnings_of(found)
+    for trouble in wrong:
+        console.print(Text(f"wrong: {trouble.what}", style="red"))
+        if trouble.to_do:
+            console.print(Text(f"  do: {trouble.to_do}"))
+    for warning in warnings:
+        console.print(Text(f"warning: {warning}", style="yellow"))
+    if not wrong and not warnings:
+        console.print(Text("nothing is wrong, as far as these processes can tell", style="green"))
 
 
 def show_server(console: Console, server: dict[str, Any]) -> None:
     console.print(arrays_table(server))
-    for drive in (drive for array in server["arrays"] for drive in array["drives"] if drive.get("note")):
-        words = f"{drive['name']} failed; when it is good again, or another, remove {drive['note']} and start nsu again"
-        console.print(Text(words, style="red"))
     for drive in (drive for array in server["arrays"] for drive in array["drives"] if drive.get("smart")):
         console.print(Text(f"{drive['name']}: SMART: {drive['smart']}"))
     console.print(partitions_table(server))
@@ -49,20 +52,6 @@ def show_host(console: Console, host: dict[str, Any]) -> None:
     console.print(disks_table(host))
     for server in host["servers"]:
         console.print(paths_table(server))
-        if server["trouble"]:
-            console.print(Text(f"{server['name']}: {server['trouble']}", style="yellow"))
-        for network in server["networks"]:
-            if network["trouble"]:
-                words = f"network {network['at']} is {network['state']}: {network['trouble']}"
-                console.print(Text(words, style="yellow"))
-        for path in server["paths"]:
-            if path["state"] != "up" and path["reason"]:
-                console.print(Text(f"path {path['path']}: {path['reason']}", style="yellow"))
-    for disk in host["disks"]:
-        if disk["trouble"]:
-            console.print(Text(f"{disk['name']}: {disk['trouble']}", style="yellow"))
-        for notice in (disk.get("process") or {}).get("notices", []):
-            console.print(Text(f"{disk['name']}: {notice}", style="yellow"))
 
 
 def arrays_table(server: dict[str, Any]) -> Table:
@@ -82,6 +71,8 @@ def drive_words(drive: dict[str, Any]) -> Text:
 
 def partitions_table(server: dict[str, Any]) -> Table:
     table = plain_table("partitions", "host", "unit", "name", "size", "access", "LBA")
+    for unit in server.get("unassigned", []):
+        add_row(table, "(nobody)", "", unit["name"], size(unit["blocks"] * 512), "", unit["lba"])
     for host in server["hosts"]:
         for unit in host["units"]:
             access = "read-only" if unit["read_only"] else "read-write"
@@ -128,18 +119,18 @@ def place(disk: dict[str, Any]) -> str:
 def paths_table(server: dict[str, Any]) -> Table:
     """Build the table that the demo also shows live."""
     title = f"paths to {server['name']}: {server['paths_up']} of {server['connections']} up"
-    table = plain_table(title, "path", "network", "state", "agent", "requests", "read", "written", "life")
+    table = plain_table(title, "path", "network", "state", "since", "agent", "requests", "read", "written")
     for path in server["paths"]:
         add_row(
             table,
             str(path["path"]),
             path["network"],
             Text(path["state"], style="green" if path["state"] == "up" else "yellow"),
+            duration(path["since_s"]),
             str(path["pid"] or ""),
             str(path["requests"]),
             size(path["read_bytes"]),
             size(path["written_bytes"]),
-            str(path["incarnation"]),
         )
     return table
 
@@ -148,7 +139,8 @@ def show_timers(console: Console, found: dict[str, Any]) -> None:
     table = plain_table("timers in force", "role", "timer", "seconds", "set by")
     for role in ("server", "host"):
         for timer in (found[role] or {}).get("timers", []):
-            add_row(table, role, timer["name"], f"{timer['value_s']:g}", source_words(timer["source"]))
+            value = "for ever" if timer["value_s"] is None else f"{timer['value_s']:g}"
+            add_row(table, role, timer["name"], value, source_words(timer["source"]))
     if table.row_count:
         console.print(table)
 

@@ -4,8 +4,9 @@ It reads as a list of verbs over a pure plan (`ipc.supervision`): spawn what is 
 silent. Signal handlers only enqueue. It owns no data path: when it is killed, the kernel kills its children with it
 (PR_SET_PDEATHSIG), and the next start clears what files they left.
 
-SIGTERM: the host role drains first, while the server it may be using on this same machine still answers; then the
-server. SIGHUP is passed on: the server role reads a changed nsu.conf again (it also looks by itself every second).
+SIGTERM: the pages go first, then the host role drains, while the server it may be using on this same machine still
+answers; then the server. SIGHUP is passed on: the server role reads a changed nsu.conf again (it also looks by itself
+every second).
 A role that must not be started again ends the whole, in the same order, with status 1: whoever started us is told.
 """
 
@@ -33,7 +34,7 @@ BEATS_EVERY_S = 1.0
 POLICY = Policy(
     backoff=Backoff(0.2, 10.0, random=random.random), silent_after_s=60.0, stop_within_s=20.0, steady_after_s=10.0
 )
-STOP_ORDER = ("host", "server")
+STOP_ORDER = ("web", "host", "server")
 
 Main = Callable[[Life], int]
 
@@ -185,7 +186,7 @@ class Supervisor:
     # -- ending --------------------------------------------------------------------------------------------------
 
     def stop(self) -> None:
-        """Drain: host, then server."""
+        """Drain: web, host, then server."""
         if not self.stopping:
             self.stopping = True
             self.carry_on()

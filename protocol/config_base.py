@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from protocol.errors import LocalProtocolError, RemoteProtocolError
 from protocol.events import Event, Granted, LoginProven, Notice
-from protocol.limits import ASKS_MAX, PORTS_MAX, UNITS_MAX
+from protocol.limits import ASKS_MAX, PORTS_MAX, U32_MAX, UNITS_MAX
 from protocol.ops import Op
 from protocol.records import DataPort, UnitRecord
 from protocol.status import Detail
@@ -52,6 +52,24 @@ def list_bytes(op: int, count: int) -> int:
     if count > record.count_max:
         raise RemoteProtocolError(f"The NSU announces a list of {count} records; {record.count_max} are the most.")
     return count * record.size_bytes
+
+
+class UnitsUsed(NamedTuple):
+    """What a host says of its units, in a ping: which of them it uses, and which list of units it counts by."""
+
+    mark: int
+    """`units_mark` of that list: what was said of another list has no meaning."""
+    numbers: int
+    """Bit n: the unit of that number is attached, or about to be."""
+
+
+USED_NUMBERS_MAX = 64
+"""Numbers from 0 that `UnitsUsed` has a bit for."""
+
+
+def units_mark(units: Sequence[UnitRecord]) -> int:
+    """Give a 32-bit number of a list of units: another for other units, other numbers or other definitions."""
+    return sum((unit.number + 1) * unit.generation for unit in units) & U32_MAX
 
 
 class Question(NamedTuple):
@@ -118,6 +136,11 @@ class ServerTalk(ABC):
         """What the tokens of data sockets are made with."""
         return None
 
+    @property
+    def used(self) -> UnitsUsed | None:
+        """What the host said last of its units; None: it has not, as in version 0x01."""
+        return None
+
     # Version 0x01 cannot say what follows.
 
     def units(self, units: Sequence[UnitRecord]) -> bytes:
@@ -155,6 +178,11 @@ class HostTalk(ABC):
     @abstractmethod
     def ask(self, op: Op, path: int = 0) -> bytes:
         """Ask; LocalProtocolError when this version has no such question."""
+
+    def ping(self, used: UnitsUsed | None) -> bytes:
+        """Ask whether the server is alive, and say which units are used where the version has words for it."""
+        del used
+        return self.ask(Op.CONFIG_PING)
 
     @abstractmethod
     def head(self, frame: bytes) -> int:

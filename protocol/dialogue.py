@@ -14,7 +14,7 @@ Rules:
 
 from collections.abc import Callable, Sequence
 
-from protocol.config_base import Greeting, HostTalk, SecretOf, ServerTalk
+from protocol.config_base import Greeting, HostTalk, SecretOf, ServerTalk, UnitsUsed
 from protocol.dialogue_base import Dialogue
 from protocol.errors import LocalProtocolError, RemoteProtocolError, VersionMismatch
 from protocol.events import Event, LoginFailed, LoginProven, Notice
@@ -58,6 +58,11 @@ class ServerDialogue(Dialogue):
     def session_key(self) -> bytes | None:
         """What tokens of data sockets are made with; None in version 0x01 and before the login is proven."""
         return self._talk.session_key if self._talk else None
+
+    @property
+    def used(self) -> UnitsUsed | None:
+        """What the host said last of the units that it uses; None: nothing, as in version 0x01."""
+        return self._talk.used if self._talk else None
 
     def grant(self, session: int, epoch: int, verifier: int = 0) -> None:
         """Queue the good answer of step 5. `epoch` must never have been granted before; `verifier` 0: none is told."""
@@ -196,9 +201,11 @@ class HostDialogue(Dialogue):
         """Ask that nothing of the path can still be applied; Fenced comes when that is so."""
         self._ask(Op.FENCE, path)
 
-    def ping(self) -> None:
-        """Ask whether the server is alive; Pong comes."""
-        self._ask(Op.CONFIG_PING)
+    def ping(self, used: UnitsUsed | None = None) -> None:
+        """Ask whether the server is alive; Pong comes. `used`: which units this host uses, where that is known."""
+        self._move(Happening.ASK)
+        assert self._talk is not None
+        self._outbox += self._talk.ping(used)
 
     def _ask(self, op: Op, path: int = 0) -> None:
         self._move(Happening.ASK)

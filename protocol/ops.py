@@ -67,7 +67,11 @@ OP_MEANINGS: dict[Op, tuple[int, str]] = {
         "Z_OPEN_PATH: a nonce from which both sides make the single-use token of one data socket.",
     ),
     Op.FENCE: (2, "Z_FENCE: answered when nothing of the path can still be applied."),
-    Op.CONFIG_PING: (2, "Z_PING: is the server alive?"),
+    Op.CONFIG_PING: (
+        2,
+        "Z_PING: is the server alive? With `zn_reqsz_lo` 1 the host says which units it uses: bit n of `zn_lba` for"
+        " unit n, by the list of units of which `generation` is the sum of (number + 1) x generation, modulo 2**32.",
+    ),
     Op.NOTICE: (2, "Z_NOTICE: pushed by the server, request id 0: kind in `zn_reqsz_lo`, value in `zn_lba`."),
     Op.PATH_LOGIN: (2, "Z_PATH_LOGIN: the first message of a data socket, and its answer."),
 }

@@ -25,6 +25,7 @@ from ipc.loop import Loop
 from ipc.say import say, say_held
 from ipc.watch import Watch
 from protocol import events, timers
+from protocol.config_base import units_mark
 from protocol.events import Event, Notice
 from protocol.limits import BLOCK_BYTES
 from protocol.records import DataPort as PortRecord
@@ -253,6 +254,13 @@ class Server:
     def tell_units(self, session: Session, event: Event) -> None:
         del event
         session.dialogue.answer_units(self.storage.unit_records(session.host))
+
+    def units_used(self, session: Session) -> list[str] | None:
+        """Give the names of the units that a host says it uses; None: it does not say, or counts by an older list."""
+        units, said = self.storage.unit_records(session.host), session.dialogue.used
+        if said is None or said.mark != units_mark(units):
+            return None
+        return [unit.name for unit in units if said.numbers >> unit.number & 1]
 
     def tell_path(self, session: Session, event: Event) -> None:
         """Give leave, for a short time and once, to open a path (trap 29)."""

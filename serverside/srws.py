@@ -14,6 +14,7 @@ from ipc.child import HEART_NAMES, Child, Life, fork_child
 from ipc.counters import CounterTable
 from ipc.endpoints import endpoint
 from ipc.exits import Exit, describe_exit
+from ipc.latency import LATENCY_CELLS
 from ipc.loop import Loop
 from ipc.say import say
 from protocol.data import UnitLimits, server_data
@@ -28,6 +29,8 @@ from serverside.storage import Storage
 
 SIGKILL, SIGTERM = 9, 15
 CLOSE_MOST_S = 10.0
+FENCED = "fenced"
+"""Beside COUNTERS, in what is told of a host: those of its SRWs that are buried."""
 
 
 class Srws:
@@ -41,6 +44,7 @@ class Srws:
         self.admission = Admission(seats)
         self.hearts = CounterTable(seats, HEART_NAMES)
         self.counters = CounterTable(seats, COUNTERS)
+        self.latencies = CounterTable(seats, LATENCY_CELLS)
         self.seated: dict[int, Srw] = {}
         """By seat."""
         self.drains: dict[int, Drain] = {}
@@ -66,6 +70,7 @@ class Srws:
         main = self.main_of(login, first, seat)
         keep = [sock.fileno(), *self.storage.descriptors(seat)]
         self.counters.row(seat).clear()
+        self.latencies.row(seat).clear()
         try:
             child = fork_child(title, main, hearts=self.hearts, heart_row=seat, keep=keep)
         except OSError as error:
@@ -146,7 +151,8 @@ class Srws:
         del self.seated[srw.seat]
         if srw.session.srws.get(srw.path) is srw:
             del srw.session.srws[srw.path]
-        self.past.setdefault(srw.host_name, Counter()).update(self.counters.row(srw.seat).as_dict())
+        past = self.past.setdefault(srw.host_name, Counter())
+        past.update({**self.counters.row(srw.seat).as_dict(), FENCED: 1})
         self.admission.give(srw.host_name, srw.port, srw.seat)
         self.burials.buried(srw)
         self.on_places()
@@ -155,7 +161,7 @@ class Srws:
 
     def totals_of(self, host_name: str) -> dict[str, int]:
         """Give what all SRWs of a host have counted since this process began, those that are gone included."""
-        totals = Counter(dict.fromkeys(COUNTERS, 0))
+        totals = Counter(dict.fromkeys((*COUNTERS, FENCED), 0))
         totals.update(self.past.get(host_name, {}))
         for srw in self.seated.values():
             if srw.host_name == host_name:

@@ -4,6 +4,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from ipc.endpoints import endpoint
+from ipc.latency import trimmed
 from protocol.limits import HANDSHAKE_TIMEOUT_S
 from protocol.timers import in_force
 from serverside.sessions import Session, Srw
@@ -57,6 +58,7 @@ def describe_session(server: "Server", session: Session) -> dict[str, Any]:
         "host": session.host.name,
         "peer": session.peer_address,
         "began_at": session.began_s,
+        "attached": server.units_used(session),
         "srws": [describe_srw(server, srw) for srw in session.srws.values()],
     }
 
@@ -69,6 +71,7 @@ def describe_srw(server: "Server", srw: Srw) -> dict[str, Any]:
         "peer": srw.peer,
         "began_at": srw.began_s,
         **server.srws.counters.row(srw.seat).as_dict(),
+        "latency": trimmed(server.srws.latencies.row(srw.seat).cells),
     }
 
 

@@ -33,6 +33,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--seconds-max", type=float, default=None, help="a longer run is a failed run")
     group.addoption("--seeds", type=int, default=None, help="lives that the simulation is given")
     group.addoption("--compiled", action="store_true", help="run machine code of the hot modules in this process")
+    group.addoption("--pictures", action="store_true", help="keep pictures of the pages in docs/pictures")
     # Now, not when options are parsed: by then the conftest.py of a folder has imported hot modules.
     if "--compiled" in sys.argv and not use_compiled():
         raise pytest.UsageError("there is no machine code of these sources: make fast")

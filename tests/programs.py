@@ -11,12 +11,18 @@ PACKAGES = {
     "qemu-img": "qemu-utils",
     "qemu-io": "qemu-utils",
     "fio": "fio",
+    "nbdkit": "nbdkit",
+    "qemu-nbd": "qemu-utils",
     "mkfs.ext4": "e2fsprogs",
     "lvm": "lvm2",
     "mdadm": "mdadm",
     "mkfs.xfs": "xfsprogs",
     "git": "git",
     "smartctl": "smartmontools",
+    "promtool": "prometheus",
+    "chromium": "chromium",
+    "chromedriver": "chromium-driver",
+    "openssl": "openssl",
 }
 
 

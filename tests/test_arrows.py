@@ -21,7 +21,10 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "ipc": frozenset({"psutil", "setproctitle"}),
     "serverside": frozenset({"protocol", "ipc", "construct", "numpy"}),
     "hostside": frozenset({"protocol", "ipc", "construct", "mfusepy"}),
-    "nsu": frozenset({"protocol", "ipc", "serverside", "hostside", "configobj", "psutil", "click", "rich"}),
+    "nsu": frozenset(
+        {"protocol", "ipc", "serverside", "hostside", "configobj", "psutil", "click", "rich"}
+        | {"fastapi", "starlette", "pydantic", "uvicorn", "jinja2", "prometheus_client"}
+    ),
     "bench": frozenset({*ROOMS, "tests", "psutil", "click", "rich", "matplotlib"}),
 }
 """Folder -> what it may import beside the standard library and itself. tests/ may import all: not listed."""
@@ -60,6 +63,12 @@ DOORS: dict[str, tuple[str, ...]] = {
     "click": ("nsu/cli", "bench/"),
     "rich": ("nsu/", "bench/"),
     "matplotlib": ("bench/plots.py",),
+    "fastapi": ("nsu/web/",),
+    "starlette": ("nsu/web/",),
+    "pydantic": ("nsu/web/",),
+    "uvicorn": ("nsu/web/process.py",),
+    "jinja2": ("nsu/web/pages/render.py",),
+    "prometheus_client": ("nsu/web/metrics.py",),
 }
 """Each dependency -> beginnings of the paths that may import it, so that it can be replaced in one place."""
 
@@ -96,6 +105,10 @@ UNMIRRORED: dict[str, str] = {
     "hostside/frontends/fuse_session.py": "a part of fuse.py: tests/hostside/frontends/test_fuse.py",
     "hostside/frontends/nbd_clients.py": "a part of nbd.py: tests/hostside/frontends/test_nbd.py",
     "hostside/frontends/nbd_client.py": "a part of nbd.py: tests/hostside/frontends/test_nbd.py",
+    "nsu/rates_shown.py": "rates in words: tests/nsu/test_rates.py",
+    "nsu/web/site.py": "puts parts together: tests/nsu/web/test_orders.py",
+    "nsu/web/refusals.py": "errors in words: tests/nsu/web/test_app.py",
+    "nsu/web/pages/routes.py": "a list of modules: tests/nsu/web/pages/test_look.py",
 }
 """Source module without a test file of its own -> why, and what proves it instead."""
 

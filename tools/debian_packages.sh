@@ -17,7 +17,7 @@ e2fsprogs   mkfs.ext4|e2fsck  a file system made, filled and checked on a loop d
 xfsprogs    mkfs.xfs|xfs_repair the same with the other file system of large machines
 postgresql  pg_ctlcluster|pgbench a database whose data stand on a disk of ours (no cluster of the machine is touched)
 gcc         gcc               machine code of the hot modules ("make fast"); without it all is plain
-python3-dev python3-config    Python's headers, for the same
+python3-dev python3-config    its headers, for the same
 git         git               a repository cloned to such a disk, packed and checked
 fio         fio               verified load on the NBD socket, and the load of "make bench"
 nbdkit      nbdkit            the server that "make bench" measures beside ours
@@ -26,12 +26,27 @@ lvm2        lvm               volume groups over two disks, in that machine
 mdadm       mdadm             mirrors over two disks, in that machine
 busybox-static  busybox       all that machine has beside our source
 smartmontools smartctl     health and temperature of drives, in nsu array list and nsu status
+prometheus  promtool          reads /metrics and the alert rules in etc/ (the service itself is not needed)
+chromium    chromium          a browser, for the pages
+chromium-driver chromedriver  drives it
+openssl     openssl           certificates, for the pages with TLS
 systemd     systemd-analyze   reads the unit in etc/
 iproute2    ip|ss             networks between namespaces, which the tests cut and mend (root)
 '
 
+# What "make bench" measures beside ours. Only by name: nbd-server and tgt start services when they are installed.
+peers='
+nbd-server  nbd-server        another NBD server
+qemu-system-common qemu-storage-daemon and another
+tgt         tgtd              an iSCSI target
+libiscsi-bin iscsi-perf       what reads from it
+qemu-block-extra qemu-img     its iscsi driver writes to it
+iperf3      iperf3            how much loopback TCP carries
+linux-perf  perf              system calls and their time, for bench.profile
+'
+
 rows() {
-    printf '%s' "$table" | while read -r package commands purpose; do
+    printf '%s' "$table${wanted:+$peers}" | while read -r package commands purpose; do
         [ -n "$package" ] || continue
         case " $wanted " in "  " | *" $package "*) printf '%s %s %s\n' "$package" "$commands" "$purpose" ;; esac
     done

@@ -105,10 +105,26 @@ WEB = Key(
     "MACHINE",
     "WEB",
     values.ADDRESS_PORT,
-    "Not yet of any use. Address and port of the pages, REST and /metrics. They ask nobody who he is: keep them on a"
-    " loopback address.",
+    "Address and port of the pages, REST and /metrics (docs/management.md). An address that other machines reach needs"
+    " WEB_CERTIFICATE and WEB_KEY: passwords must not travel in clear.",
     ("127.0.0.1:10080",),
     default_words="there are none",
+)
+WEB_CERTIFICATE = Key(
+    "MACHINE",
+    "WEB_CERTIFICATE",
+    values.PATH,
+    "The certificate for TLS on WEB, with those that lead to its root: a PEM file.",
+    ("/etc/nsu.d/web.crt",),
+    default_words="WEB speaks HTTP without TLS",
+)
+WEB_KEY = Key(
+    "MACHINE",
+    "WEB_KEY",
+    values.PATH,
+    "The certificate's private key: a PEM file without a password, of mode 0600.",
+    ("/etc/nsu.d/web.key",),
+    default_words="there is none",
 )
 
 NSU_CONFIG_PORT = Key(
@@ -344,7 +360,7 @@ NUMBER = Key(
 )
 
 KEYS: tuple[Key[Any], ...] = (
-    STATE, WEB,
+    STATE, WEB, WEB_CERTIFICATE, WEB_KEY,
     NSU_CONFIG_PORT, LISTEN, PRIVILEGED_PORT,
     LEVEL, DRIVE, SPARE, STRIPE,
     HOST_ADDRESS, HOST_SECRET_FILE, DATA_PORT,

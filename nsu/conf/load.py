@@ -129,12 +129,24 @@ def _read_machine(blocks: Sequence[Block], findings: Findings) -> MachineSetting
         return MachineSettings(socket.gethostname(), default_of(keys.STATE), None)
     check_names(blocks[:1], NAME, findings)
     reader = BlockReader(blocks[0], findings)
-    web = reader.one(keys.WEB)
-    if web is not None:
-        findings.warn("WEB is of no use yet: there are no pages in this version.")
-        if not ip_address(web.value[0]).is_loopback:
-            findings.warn(f"WEB = {web.value[0]} can be reached from other machines, and asks nobody who he is.")
-    return MachineSettings(blocks[0].name, reader.one_or_default(keys.STATE), None if web is None else web.value)
+    web, tls = reader.one(keys.WEB), _read_tls(blocks[0], reader, findings)
+    if web is not None and tls is None and not ip_address(web.value[0]).is_loopback:
+        wrong = f"{web.value[0]} can be reached from other machines, and passwords would travel there in clear"
+        findings.error(web.line, "WEB", wrong, "add WEB_CERTIFICATE and WEB_KEY, or keep WEB to 127.0.0.1")
+    address = None if web is None else web.value
+    return MachineSettings(blocks[0].name, reader.one_or_default(keys.STATE), address, tls)
+
+
+def _read_tls(block: Block, reader: BlockReader, findings: Findings) -> tuple[Path, Path] | None:
+    """Read the files of TLS; whether they can be used is asked where they are."""
+    certificate, key = reader.one(keys.WEB_CERTIFICATE), reader.one(keys.WEB_KEY)
+    if certificate is not None and key is not None:
+        return certificate.value, key.value
+    one = certificate or key
+    if one is not None:
+        wanting = "WEB_KEY" if key is None else "WEB_CERTIFICATE"
+        findings.error(one.line, block.label, f"has no {wanting}", "WEB_CERTIFICATE and WEB_KEY, or neither")
+    return None
 
 
 def _check_once(blocks: Sequence[Block], findings: Findings) -> None:

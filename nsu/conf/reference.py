@@ -45,7 +45,8 @@ file is good for it.
 ## When a change takes effect
 
 A running server looks at the file every second, and at once on SIGHUP (to the supervisor, `nsu run`). A bad file
-changes nothing; it is told in the foreground and by `nsu status`, and the settings before it stay in force.
+changes nothing; it is told in the foreground and by `nsu status`, with the lines, and the settings before it stay in
+force. `nsu apply` and `nsu partition` say beforehand what a change means, and wait until it is in force.
 
 | what changes | when |
 |---|---|
@@ -53,12 +54,8 @@ changes nothing; it is told in the foreground and by `nsu status`, and the setti
 | `DATA_PORT` of a HOST, `LISTEN` | at once; paths over other ports go on (0x01 is cut off for a moment) |
 | ARRAY blocks, `CONFIG_PORT`, the name of NSU | at the next start of `nsu run`; until then a warning |
 | SERVER and DISK blocks: all of the host role | at the next start of `nsu run`; until then a warning |
-| MACHINE: its name, `STATE` | at the next start of `nsu run`; until then a warning |
+| MACHINE: its name, `STATE`, `WEB` with its certificate | at the next start of `nsu run`; until then a warning |
 | the contents of a `SECRET_FILE` of a HOST | when the file is read again: `touch` nsu.conf after it |
-
-## What is kept for later
-
-`WEB` is taken, with a warning, and does nothing yet.
 
 """
 

@@ -14,3 +14,5 @@ class MachineSettings:
     """Folder for state, journals and the control socket."""
     web: tuple[str, int] | None
     """Address and port of the pages, REST and /metrics; None: there are none."""
+    web_tls: tuple[Path, Path] | None = None
+    """Certificate and key of TLS there; None: without."""

@@ -105,17 +105,25 @@ def _of_arrays(new: Partition, facts: Facts) -> Iterator[Refusal]:
 def _of_numbers(
     old: Sequence[Partition], new: Sequence[Partition], facts: Facts, versions: Mapping[str, int]
 ) -> Iterator[Refusal]:
-    """Version 0x01 knows units by their number alone: another one under a number that is in use is never redirected."""
+    """Deleting or taking away a unit gives those behind it other numbers (Appendix D counts them in the file's order).
+
+    Version 0x01 knows units by their number alone: another one under a number that is in use is never redirected. 0x02
+    finds its unit again by name, and shows its disk anew: clients of the disk lose their connections.
+    """
     for host, version in versions.items():
-        if version == V1 and facts.sessions.get(host) == V1:
-            before, after = _numbers(old, host), _numbers(new, host)
-            for unit, number in before.items():
-                if unit in after and after[unit] != number:
-                    yield Refusal(
-                        f"{host}/{unit} would be number {after[unit]} instead of {number}, and {host} speaks version"
-                        f" 0x01, which knows units by their number alone: log it out first, or say --force",
-                        can_force=True,
-                    )
+        before, after = _numbers(old, host), _numbers(new, host)
+        for unit, number in before.items():
+            if unit in after and after[unit] != number and _is_harmed(host, unit, version, facts):
+                what = "it knows units by their number alone" if version == V1 else "its disk there would begin anew"
+                yield Refusal(
+                    f"{host}/{unit} would be number {after[unit]} instead of {number}: {host} speaks version"
+                    f" 0x{version:02x}, and {what}; delete from the end, let {host} detach it first, or say --force",
+                    can_force=True,
+                )
+
+
+def _is_harmed(host: str, unit: str, version: int, facts: Facts) -> bool:
+    return host in facts.sessions if version == V1 else facts.uses(host, unit)
 
 
 def _numbers(partitions: Sequence[Partition], host: str) -> dict[str, int]:

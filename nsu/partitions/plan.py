@@ -129,7 +129,9 @@ def _of_server(old: Loaded, new: Loaded, facts: Facts) -> tuple[tuple[str, ...],
     later += waiting
     touched = disturbed(old.server, had)
     hosts = tuple(_disturbance(host, had, facts) for host in old.server.hosts if host.name in touched)
-    others = [] if had == old.server else [each for each in differences(old.server, had) if "UNIT" not in each]
+    # What becomes of UNITs is told by partitions.
+    told = [] if had == old.server else [each.replace(", UNIT)", ")") for each in differences(old.server, had)]
+    others = [each for each in told if "UNIT" not in each]
     return tuple(later), hosts, [each for each in others if not each.startswith("the order")]
 
 

@@ -22,6 +22,7 @@ from protocol.config_base import (
     Questions,
     SecretOf,
     ServerTalk,
+    UnitsUsed,
     list_bytes,
 )
 from protocol.crc import crc32c
@@ -54,11 +55,17 @@ class V2ServerTalk(ServerTalk):
         self._epoch = 0
         self._proof = b""
         self._session_key: bytes | None = None
+        self._used: UnitsUsed | None = None
 
     @property
     def session_key(self) -> bytes | None:
         """Known as soon as the host is proven."""
         return self._session_key
+
+    @property
+    def used(self) -> UnitsUsed | None:
+        """As its last ping said it."""
+        return self._used
 
     def prove(self, frame: bytes, greeting: Greeting, secret_of: SecretOf) -> LoginProven | Detail:
         """Judge the reply of step 3. Unknown login, wrong secret and changed message get one refusal."""
@@ -101,6 +108,8 @@ class V2ServerTalk(ServerTalk):
         if found != due:
             raise RemoteProtocolError(f"A question has (type, version, session, epoch, number) {found}; {due} is due.")
         if header.zn_op == Op.CONFIG_PING:
+            if header.zn_reqsz_lo:
+                self._used = UnitsUsed(header.generation, header.zn_lba_hi << 32 | header.zn_lba_lo)
             return self._sign(Header(zn_op=Op.CONFIG_PING, zn_requestid=header.zn_requestid))
         event = asked(header.zn_op, header.path)
         if event is None:
@@ -224,18 +233,21 @@ class V2HostTalk(HostTalk):
 
     def ask(self, op: Op, path: int = 0) -> bytes:
         """Ask; the number of the question counts from 1."""
+        return encode(self._question(op, path))
+
+    def ping(self, used: UnitsUsed | None) -> bytes:
+        """Ask whether the server is alive; say which units are used, so that nobody takes one away unawares."""
+        header = self._question(Op.CONFIG_PING, 0)
+        if used is not None:
+            high, low = used.numbers >> 32, used.numbers & U32_MAX
+            header = header._replace(zn_reqsz_lo=1, zn_lba_hi=high, zn_lba_lo=low, generation=used.mark)
+        return encode(header)
+
+    def _question(self, op: Op, path: int) -> Header:
         self._last_request_id = (self._last_request_id + 1) & U32_MAX or 1
         number = self._last_request_id
         self._asked[number] = Question(op, path, number)
-        return encode(
-            Header(
-                zn_op=op,
-                zn_requestid=number,
-                zn_hostid=self._session,
-                session_epoch=self._epoch,
-                path=path,
-            )
-        )
+        return Header(zn_op=op, zn_requestid=number, zn_hostid=self._session, session_epoch=self._epoch, path=path)
 
     def head(self, frame: bytes) -> int:
         """Read an answer or a notice; RemoteProtocolError when it fits no question."""

@@ -68,7 +68,7 @@ HEADER = Struct(
     "zn_marker" / Int32ub * "Random magic of this path, granted at its login.",
     "session_epoch" / Int64ub * "Epoch of the session: a number that never comes again.",
     "path" / Int32ub * "Number of the path within the session.",
-    "generation" / Int32ub * "Generation of the unit that the request means.",
+    "generation" / Int32ub * "Generation of the unit that the request means; of Z_PING see there.",
     "payload_crc" / Int32ub * "CRC32C of the payload, when PAYLOAD_CRC is flagged; of the list in a config answer.",
     "verifier"
     / Int32ub

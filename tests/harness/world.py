@@ -78,6 +78,7 @@ class World:
     nsu: Nsu
     server: Server
     paths: int
+    web_port: int | None = None
 
     def at(self, disk: str) -> Path:
         """Give where the disk is shown: its socket, its file, the link to its device."""
@@ -90,7 +91,7 @@ class World:
     def rewrite(self) -> None:
         """Write nsu.conf again, as an administrator would."""
         fresh = self.machine.conf.with_suffix(".new")
-        fresh.write_text(conf_text("box1", self.machine.state, self.nsu, self.server))
+        fresh.write_text(conf_text("box1", self.machine.state, self.nsu, self.server, web_port=self.web_port))
         fresh.replace(self.machine.conf)
 
 
@@ -115,13 +116,16 @@ def spawn_world(
     prepare: Callable[[Machine], None] | None = None,
     show: str = "socket",
     networks: tuple[str, str] = NETWORKS,
+    web: bool = False,
 ) -> Iterator[World]:
     """Run both sides with one host that has `units` (name -> blocks), over two networks, all paths up.
 
-    Without `host_role` the server waits for a host that the caller brings. `prepare` is called before the start.
+    Without `host_role` the server waits for a host that the caller brings. `prepare` is called before the start. `web`:
+    with the pages, at `web_port`.
     """
     machine = Machine(folder)
-    config_port, port_a, port_b = free_ports(3, networks)
+    config_port, port_a, port_b, web_port = free_ports(4, networks)
+    web_at = web_port if web else None
     theirs, first = [], 0
     for name, blocks in units.items():
         access = "read-only" if name in read_only else "read-write"
@@ -140,9 +144,9 @@ def spawn_world(
     disks = [Disk(name, place_of(machine, name, show), show=show) for name in units]
     server = Server("box1", networks, config_port, disks, "host1", secret, paths, list(lines))
     with machine:
-        machine.start(conf_text("box1", machine.state, nsu, *([server] if host_role else [])))
+        machine.start(conf_text("box1", machine.state, nsu, *([server] if host_role else []), web_port=web_at))
         if host_role:
             machine.wait_paths(paths)
         else:
             machine.wait_for(lambda status: status["server"])
-        yield World(machine, nsu, server, paths)
+        yield World(machine, nsu, server, paths, web_at)

@@ -12,6 +12,7 @@ from hostside.wiring import HEARTS, LOADS, PATH_COUNTERS, REASON_BYTES, TAGS_MAX
 from ipc.buffers import BufferPool
 from ipc.child import Life
 from ipc.counters import CounterTable
+from ipc.latency import LATENCY_CELLS
 from ipc.packets import PacketQueue
 from protocol.crc import crc32c
 from protocol.data import Request, UnitLimits, host_data, server_data
@@ -40,6 +41,7 @@ def make_wiring(disks: int = 1, paths: int = 1) -> Wiring:
         reasons=BufferPool(paths + disks, REASON_BYTES, holders={"the test": paths + disks}),
         hearts=CounterTable(paths + disks, HEARTS),
         loads=CounterTable(disks, LOADS),
+        latencies=CounterTable(paths, LATENCY_CELLS),
         paths=paths,
     )
 

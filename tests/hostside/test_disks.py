@@ -8,6 +8,7 @@ import pytest
 from hostside.disks import DiskState
 from ipc.control import ControlError
 from ipc.exits import Exit
+from protocol.config_base import units_mark
 from tests.hostside.link_world import NAMES, LinkWorld
 
 
@@ -99,3 +100,16 @@ def test_places_without_a_process_gather_nothing(world2: LinkWorld) -> None:
         world2.answer_all()
     told = world2.link.wiring.disks[0].reports.get_many()
     assert len(told) <= 32 * len(world2.link.paths.paths)
+
+
+def test_what_is_used_is_said_by_the_list_that_was_heard_last(world2: LinkWorld) -> None:
+    disks = world2.link.disks
+    used = disks.used()
+    assert used is not None
+    assert (used.mark, used.numbers) == (units_mark(disks.records), sum(1 << record.number for record in disks.records))
+    detached(world2, disks[0])
+    less = disks.used()
+    assert less is not None
+    assert less.numbers == used.numbers & ~(1 << disks.records[0].number)
+    world2.link.granted = None
+    assert disks.used() is None, "there is nobody to tell it to"

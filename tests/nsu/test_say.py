@@ -1,9 +1,11 @@
-"""Proves that a sentence is one line in a log, and is wrapped between words at a terminal."""
+"""Proves that a sentence is one line in a log, wrapped between words at a terminal, and JSON on request."""
 
+import json
 import os
 import pty
 import subprocess
 import sys
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -45,3 +47,22 @@ def test_at_a_real_terminal_it_is_wrapped_and_a_gone_one_ends_nobody() -> None:
     assert done.stdout == b"alive\n"
     assert len(said) > 3
     assert max(map(len, said)) <= 60
+
+
+def test_on_request_each_line_is_an_object_that_names_who_speaks() -> None:
+    script = (
+        "from nsu.say import say, write_json; from ipc.child import name_process; import os\n"
+        "write_json(on=True); name_process('nsu: supervisor'); say('one\\n«two»')\n"
+        "if os.fork() == 0: name_process('nsu: server'); say('three'); os._exit(0)\n"
+        "os.wait(); write_json(on=False); say('four')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], stderr=subprocess.PIPE, check=True, text=True)
+    *objects, last = done.stderr.splitlines()
+    said = [json.loads(line) for line in objects]
+    assert [(one["process"], one["message"]) for one in said] == [
+        ("nsu: supervisor", "one\n«two»"),
+        ("nsu: server", "three"),
+    ]
+    assert said[0]["pid"] != said[1]["pid"]
+    assert datetime.fromisoformat(said[0]["time"]).utcoffset() == timedelta(0)
+    assert last == "four"

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from nsu.gather import gather
-from nsu.show import paths_table, place, process_words, show_status, source_words, warnings_of
+from nsu.show import paths_table, place, show_status, source_words, warnings_of
 from tests.harness import World, spawn_world
 
 LONG = "/tmp/pytest-of-somebody/pytest-1234/test_with_a_name_that_is_long0/unit_1.sock"
@@ -85,6 +85,7 @@ FOUND: dict[str, Any] = {
                         "read_bytes": 1 << 45,
                         "written_bytes": 1 << 45,
                         "incarnation": 12345,
+                        "since_s": 10_000_000.0,
                         "reason": "an older reason",
                     },
                     {
@@ -96,6 +97,7 @@ FOUND: dict[str, Any] = {
                         "read_bytes": 0,
                         "written_bytes": 0,
                         "incarnation": 0,
+                        "since_s": 0.5,
                         "reason": "it was killed by signal 9",
                     },
                 ],
@@ -220,7 +222,7 @@ def test_a_long_path_of_a_socket_is_folded_within_its_column() -> None:
 
 def test_numbers_of_paths_are_not_folded() -> None:
     text = columns_of(shown(FOUND), "paths to")
-    for number in ("4194304", "123456789", "12345", "32 TiB"):
+    for number in ("4194304", "123456789", "115 d", "32 TiB"):
         assert number in text
 
 
@@ -236,6 +238,17 @@ def test_each_warning_is_told_once_and_before_all_tables() -> None:
     assert text.rindex("warning:") < text.index("arrays")
     assert text.count("warning: HOST old") == 1
     assert text.count("warning: another") == 1
+
+
+def test_what_is_wrong_comes_first_with_what_to_do() -> None:
+    text = shown(FOUND)
+    assert text.index("wrong: unit_[two]") < text.index("warning:") < text.index("arrays")
+    assert "do: look at its cables" in text
+    assert "nothing is wrong" not in text
+
+
+def test_a_machine_on_which_nothing_is_wrong_is_told_so(world: World) -> None:
+    assert "nothing is wrong, as far as these processes can tell" in shown(gather(world.machine.state))
 
 
 def test_trouble_is_told_and_old_reasons_are_not() -> None:
@@ -263,20 +276,6 @@ def test_a_machine_whose_roles_do_not_answer_is_told_too() -> None:
 )
 def test_a_timer_is_said_to_be_set_by_whom_in_short(source: str, words: str) -> None:
     assert source_words(source) == words
-
-
-@pytest.mark.parametrize(
-    ("process", "words"),
-    [
-        ({"name": "server", "state": "starting", "pid": 7, "why": ""}, "server starting (pid 7)"),
-        ({"name": "server", "state": "resting", "pid": None, "why": "it failed"}, "server resting: it failed"),
-        ({"name": "host", "state": "starting", "pid": 7, "why": "no room"}, "host starting (pid 7): no room"),
-        ({"name": "host", "state": "ready", "pid": 7, "why": "no room"}, "host ready (pid 7)"),
-        ({"name": "server", "state": "wanted", "pid": None, "why": ""}, "server wanted"),
-    ],
-)
-def test_a_role_without_a_process_has_no_pid(process: dict[str, Any], words: str) -> None:
-    assert process_words(process) == words
 
 
 def test_the_live_table_has_a_row_for_each_path() -> None:

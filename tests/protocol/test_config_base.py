@@ -2,10 +2,11 @@
 
 import pytest
 
-from protocol.config_base import LISTS, Question, Questions, list_bytes
+from protocol.config_base import LISTS, Question, Questions, list_bytes, units_mark
 from protocol.errors import LocalProtocolError, RemoteProtocolError
 from protocol.limits import U32_MAX
 from protocol.ops import Op
+from protocol.records import UnitFlag, UnitRecord
 from protocol.v1.layout import Z_GET_DATAPORT
 from protocol.v2.layout import UNIT_RECORD
 
@@ -52,3 +53,13 @@ def test_in_order_only_the_oldest_can_be_answered() -> None:
     with pytest.raises(LocalProtocolError):
         questions.take(Op.FENCE, 2, oldest_only=True)
     assert questions.take(Op.FENCE, 1, oldest_only=True).request_id == 1
+
+
+def test_the_mark_of_a_list_of_units_tells_it_from_others() -> None:
+    def units(*generations: int) -> list[UnitRecord]:
+        return [UnitRecord(n, g, 8, UnitFlag(0), bytes(16), "u") for n, g in enumerate(generations)]
+
+    lists = [(), (5,), (6,), (5, 6), (6, 5), (5, 6, 7), (U32_MAX, U32_MAX)]
+    marks = [units_mark(units(*generations)) for generations in lists]
+    assert len(set(marks)) == len(lists)
+    assert all(0 <= mark <= U32_MAX for mark in marks)

@@ -49,6 +49,17 @@ def test_a_host_that_goes_is_disturbed_and_one_that_comes_disturbs_nobody() -> N
     assert disturbed(both(A, B), both(A, replace(B, name="c"))) == {"b"}
 
 
+def test_what_becomes_nobodys_is_told_and_disturbs_who_had_it() -> None:
+    before = both(A, B)
+    after = replace(both(replace(A, units=A.units[1:]), B), unassigned=A.units[:1])
+    assert disturbed(before, after) == {"a"}
+    assert differences(before, after) == ["HOST a changed (UNIT)", "unassigned UNIT one added"]
+    assert differences(after, before) == ["HOST a changed (UNIT)", "unassigned UNIT one removed"]
+    larger = replace(after, unassigned=(unit("one", 9, 0),))
+    assert differences(after, larger) == ["unassigned UNIT one changed"]
+    assert disturbed(after, larger) == frozenset()
+
+
 def test_who_shares_a_range_is_disturbed_when_its_zero_map_comes_or_goes() -> None:
     """One view of a range for all: with ZERO at one host, the other's SRWs must go by the same map."""
     plain, zeroed = (host("b", units=[unit("theirs", 8, 0, zero=zero)]) for zero in (False, True))

@@ -10,13 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serverside.errors import StateError
-from serverside.identity import Identity, ZeroRange
+from serverside.identity import Identity, ZeroRange, read_units
 from serverside.partitions.zero_live import NO_BOOT
 from serverside.settings import HostSettings, PartitionSettings
 
 
-def unit(name: str, first: int, last: int, *, zero: bool = True, read_only: bool = False) -> PartitionSettings:
-    return PartitionSettings(name, "unit0", first, last, read_only, zero)
+def unit(
+    name: str, first: int, last: int, *, zero: bool = True, read_only: bool = False, uuid: str = ""
+) -> PartitionSettings:
+    return PartitionSettings(name, "unit0", first, last, read_only, zero, uuid)
 
 
 def host(name: str, *units: PartitionSettings) -> HostSettings:
@@ -254,3 +256,63 @@ def test_a_state_of_a_version_that_knew_of_no_verifier_has_lost_nothing(tmp_path
     assert later.verifier
     assert not later.has_lost
     assert later.boot == 2
+
+
+# -- uuids that nsu.conf says
+
+THIS, THAT = "00000000-0000-4000-8000-000000000001", "00000000-0000-4000-8000-000000000002"
+
+
+def test_a_partition_keeps_its_uuid_and_its_data_through_another_name_host_and_size(tmp_path: Path) -> None:
+    identity, before = Identity(tmp_path), 0
+    maps = set()
+    for owner, said in (
+        ("a", unit("one", 0, 99, uuid=THIS)),
+        ("a", unit("two", 0, 99, uuid=THIS)),
+        ("b", unit("two", 0, 99, uuid=THIS)),
+        ("", unit("two", 0, 99, uuid=THIS)),
+        ("b", unit("two", 0, 199, uuid=THIS)),
+    ):
+        assert identity.settle([host(owner, said)]) == [], "its map is not forgotten"
+        known = identity.unit(owner, said.name)
+        assert (str(known.uuid), known.generation > before) == (THIS, True)
+        before = max(before, known.generation)
+        maps |= {range_.uuid for range_ in identity.zero_ranges()}
+    assert len(maps) == 1
+
+
+def test_a_new_partition_of_an_old_name_in_an_old_place_is_new(tmp_path: Path) -> None:
+    """What its predecessor wrote must not show (trap 18), nor a request that was meant for it be served (trap 24)."""
+    identity = Identity(tmp_path)
+    identity.settle([host("a", unit("one", 0, 99, uuid=THIS))])
+    (first,), generation = identity.zero_ranges(), identity.unit("a", "one").generation
+    for hosts in ([host("a")], [host("a", unit("one", 0, 99, uuid=THAT))]):
+        forgotten = identity.settle(hosts)
+    assert forgotten == [first.uuid]
+    (second,) = identity.zero_ranges()
+    assert second.uuid != first.uuid
+    assert identity.unit("a", "one").generation > generation
+
+
+def test_what_state_knew_is_said_in_nsu_conf_later_and_stays_the_same(tmp_path: Path) -> None:
+    identity = Identity(tmp_path)
+    identity.settle([host("a", unit("one", 0, 99))])
+    (before,), uuid = identity.zero_ranges(), str(identity.unit("a", "one").uuid)
+    assert [(record.host, record.name, record.uuid) for record in read_units(tmp_path)] == [("a", "one", uuid)]
+    identity.settle([host("b", unit("renamed", 0, 99, uuid=uuid))])
+    (after,) = identity.zero_ranges()
+    assert after == before
+
+
+def test_a_state_from_before_ranges_knew_their_partitions_is_understood(tmp_path: Path) -> None:
+    identity = Identity(tmp_path)
+    identity.settle([host("a", unit("one", 0, 99))])
+    (before,), uuid = identity.zero_ranges(), str(identity.unit("a", "one").uuid)
+    path = tmp_path / "identity.json"
+    content = json.loads(path.read_text())
+    for record in content["ranges"]:
+        del record["partitions"]
+    path.write_text(json.dumps(content))
+    again = Identity(tmp_path)
+    again.settle([host("b", unit("renamed", 0, 99, uuid=uuid))])
+    assert list(again.zero_ranges()) == [before]

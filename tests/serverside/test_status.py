@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from protocol.config_base import UnitsUsed, units_mark
+from protocol.events import Pong
 from protocol.ops import Op
 from serverside.status import describe_server, not_whole, slow_ones
 from tests.serverside.rig import HERE, turn
@@ -51,6 +53,22 @@ def test_all_of_it_is_told(tmp_path: Path) -> None:
         assert not [word for word in told["warnings"] if "host1" in word]
         assert [host["version"] for host in told["hosts"]] == [2, 1]
         two.close()
+
+
+def test_which_units_a_host_uses_is_told_when_it_says_so_by_the_list_of_now(world: World) -> None:
+    host = world.logged_in(world.host1())
+    (session,) = describe_server(world.server)["sessions"]
+    assert session["attached"] is None, "it has not said anything"
+    units = world.server.storage.unit_records(world.server.settings.hosts[0])
+    for used, names in (
+        (UnitsUsed(units_mark(units), 0b1), [units[0].name]),
+        (UnitsUsed(units_mark(units) + 1, 0b1), None),
+        (UnitsUsed(units_mark(units), 0), []),
+    ):
+        host.dialogue.ping(used)
+        host.next(Pong)
+        (session,) = describe_server(world.server)["sessions"]
+        assert session["attached"] == names
 
 
 def test_an_array_that_is_not_whole_is_told_of() -> None:

@@ -92,9 +92,12 @@ kill -9 $(pidof "nsu: disk unit_1"); wait $writer; echo WRITTEN $?
 echo 3 > /proc/sys/vm/drop_caches
 for n in 1 2 3 4; do diff -r /sbin /mnt/copy$n || bad="$bad copy$n"; done; echo COMPARED, bad: ${{bad:-none}}
 (until [ -e /tmp/grown ]; do dd if=/dev/nsu/unit_1 of=/dev/null bs=256k count=16 iflag=direct; done 2> /dev/null) &
+(until [ -e /tmp/resized ]; do dd if=/dev/zero of=/mnt/busy bs=64k count=4 conv=fsync || touch /tmp/broken; done) \\
+    2> /dev/null & busy=$!
 sed -i 's/LBA = .*/LBA = unit0(0,{GROWN_BLOCKS - 1})/' /nsu.conf
 until [ "$(cat /sys/block/nbd0/size)" = {GROWN_BLOCKS} ]; do sleep 0.1; done; touch /tmp/grown
-resize2fs /dev/nsu/unit_1; echo GROWN $?
+resize2fs /dev/nsu/unit_1; grown=$?; touch /tmp/resized; wait $busy
+[ -e /tmp/broken ] && grown=broken; echo GROWN $grown
 kill $nsu; wait $nsu; echo STOPPED $?
 (echo after > /mnt/after; sync; echo WAITED) & waiter=$!
 start_nsu; wait $waiter

@@ -6,7 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nsu.conf.edit import Where, add_block, add_key, find, remove_block, remove_key, set_key
+from nsu.conf.edit import (
+    Where,
+    add_block,
+    add_key,
+    find,
+    move_block,
+    remove_block,
+    remove_key,
+    rename_block,
+    set_key,
+)
 from nsu.conf.errors import ChangeRefused
 from nsu.conf.syntax import Document
 from tests.nsu.conf.conftest import APPENDIX_D, ARRAYS
@@ -156,3 +166,39 @@ def test_a_value_that_was_set_is_read_back_and_setting_it_back_restores_every_by
         return
     assert find(after, UNIT).entries[0].value == value
     assert set_key(after, UNIT, "LBA", "unit0(0,99)").text == TEXT
+
+
+TWO = TEXT.replace("# those of", "HOST host2\n\tDATA_PORT = 10.1.1.1:10002(10)\n\n# those of")
+
+
+def test_a_block_is_renamed_on_its_line_alone() -> None:
+    text = TEXT.replace("UNIT unit_1", "UNIT   unit_1   # unit_1 is old")
+    after = rename_block(Document(text), UNIT, "unit_2")
+    assert changed(text, after) == "-  UNIT   unit_1   # unit_1 is old\n+  UNIT   unit_2   # unit_1 is old"
+    with pytest.raises(ChangeRefused, match="There is a HOST host2 already"):
+        rename_block(Document(TWO), HOST, "host2")
+    with pytest.raises(ChangeRefused, match="would not be read back"):
+        rename_block(Document(TEXT), UNIT, "two words")
+
+
+def test_a_block_moves_with_its_comments_and_is_indented_as_its_new_neighbours() -> None:
+    after = move_block(Document(TWO), UNIT, ("HOST host2",))
+    moved = "\tUNIT unit_1\n\t  LBA = unit0(0,99)\n\t  # ACCESS = read-only\n"
+    assert moved in after.text
+    assert find(after, ("HOST host2", "UNIT unit_1")).entries[0].value == "unit0(0,99)"
+    assert sorted(line.strip() for line in after.text.split("\n")) == sorted(line.strip() for line in TWO.split("\n"))
+    assert not after.problems
+    with pytest.raises(ChangeRefused, match="There is a UNIT unit_1 already in HOST host2"):
+        move_block(
+            Document(after.text.replace("HOST host1", "HOST host1\n  UNIT unit_1\n    LBA = a(0,1)")),
+            UNIT,
+            ("HOST host2",),
+        )
+
+
+def test_a_block_moves_out_of_all_others_and_back() -> None:
+    out = move_block(Document(TEXT), UNIT, ())
+    assert out.text.endswith("# the end\n\nUNIT unit_1\n  LBA = unit0(0,99)\n  # ACCESS = read-only")
+    back = move_block(out, ("UNIT unit_1",), HOST)
+    assert find(back, UNIT).entries[0].value == "unit0(0,99)"
+    assert not back.problems

@@ -103,13 +103,25 @@ def test_every_key_arrives(folder: Path) -> None:
     array = ArraySettings("unit0", "raid0", drives, (), 131072)
     assert loaded.server == ServerSettings("box1", state, 10011, ("10.1.1.9",), False, (array,), (host,))
     assert loaded.host == HostRoleSettings("box1", state, (entry,))
-    assert loaded.warnings == ("WEB is of no use yet: there are no pages in this version.",)
+    assert loaded.warnings == ()
 
 
 def test_what_is_said_of_the_machine() -> None:
-    assert "asks nobody who he is" in warnings_of("MACHINE box1\n  WEB = 0.0.0.0:80\nNSU box1\n")
-    assert "asks nobody" not in warnings_of("MACHINE box1\n  WEB = [::1]:80\nNSU box1\n")
     assert "gives this machine no role" in warnings_of("MACHINE box1\n")
+
+
+TLS = "  WEB_CERTIFICATE = /etc/nsu.d/web.crt\n  WEB_KEY = /etc/nsu.d/web.key\n"
+
+
+def test_web_leaves_the_machine_only_with_tls() -> None:
+    outside = "MACHINE box1\n  WEB = 0.0.0.0:80\n"
+    with pytest.raises(ConfErrors, match="passwords would travel there in clear"):
+        load(outside + "NSU box1\n")
+    tls = load(outside + TLS + "NSU box1\n").machine.web_tls
+    assert tls == (Path("/etc/nsu.d/web.crt"), Path("/etc/nsu.d/web.key"))
+    assert load("MACHINE box1\n  WEB = [::1]:80\nNSU box1\n").machine.web_tls is None
+    with pytest.raises(ConfErrors, match="has no WEB_KEY"):
+        load("MACHINE box1\n" + TLS.splitlines()[0] + "\nNSU box1\n")
 
 
 def test_all_errors_of_a_file_in_one_go_in_the_order_of_the_lines() -> None:

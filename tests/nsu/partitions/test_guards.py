@@ -29,13 +29,15 @@ def refusals(old: str, new: str, known: Facts | None = None, versions: dict[str,
     ],
 )
 def test_what_is_in_use_stays(new: str, words: str) -> None:
-    (refusal,) = refusals(CONF, new)
+    refusal = refusals(CONF, new)[0]
     assert refusal.can_force
     assert f"host1/first is in use by host1, and would be {words}" in refusal.sentence
     assert "nsu detach first" in refusal.sentence
     assert refusals(CONF, new, facts(sessions={})) == [], "nobody is logged in"
     assert refusals(CONF, new, facts(attached={"host1": frozenset()})) == [], "it is detached there"
-    assert refusals(CONF, new, facts(attached={"host1": None})) != [], "a host that does not say may use all"
+    assert words in refusals(CONF, new, facts(attached={"host1": None}))[0].sentence, (
+        "a host that does not say may use all"
+    )
 
 
 def test_growing_and_what_concerns_others_is_never_refused() -> None:
@@ -75,5 +77,12 @@ def test_0x01_finds_no_other_unit_under_a_number() -> None:
     v1 = facts(sessions={"host1": 1}, attached={"host1": frozenset()})
     (refusal,) = refusals(CONF, delete(CONF, "first"), v1, V1_ALONE)
     assert "host1/second would be number 0 instead of 1" in refusal.sentence
+    assert "knows units by their number alone" in refusal.sentence
     assert refusals(CONF, delete(CONF, "second"), v1, V1_ALONE) == [], "the last one leaves no gap"
     assert refusals(CONF, delete(CONF, "first"), facts(sessions={}), V1_ALONE) == []
+
+
+def test_0x02_shows_a_disk_anew_under_another_number_so_one_in_use_keeps_its_own() -> None:
+    (refusal,) = refusals(CONF, delete(CONF, "first"), facts(attached={"host1": frozenset({"second"})}))
+    assert "its disk there would begin anew" in refusal.sentence
+    assert refusals(CONF, delete(CONF, "first"), facts(attached={"host1": frozenset()})) == []

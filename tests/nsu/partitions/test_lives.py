@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -195,18 +194,17 @@ def live(seed: int, deeds: int) -> None:
     load_text(life.text, Path("nsu.conf"), resolve=no_name)
 
 
-EXACTLY: dict[str, Any] = {"deadline": None, "suppress_health_check": list(HealthCheck)}
 seeds = st.integers(0, 1 << 40)
 
 
-@settings(max_examples=60, **EXACTLY)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(seeds, st.integers(1, 25))
 def test_random_lives(seed: int, deeds: int) -> None:
     live(seed, deeds)
 
 
 @pytest.mark.soak
-@settings(max_examples=20_000, **EXACTLY)
+@settings(max_examples=20_000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(seeds, st.integers(1, 25))
 def test_twenty_thousand_lives(seed: int, deeds: int) -> None:
     live(seed, deeds)

@@ -4,9 +4,10 @@ from typing import Any, cast
 
 import pytest
 
+from protocol.config_base import UnitsUsed
 from protocol.dialogue import HostDialogue, ServerDialogue
 from protocol.errors import LocalProtocolError, LoginRefused, RemoteProtocolError
-from protocol.events import AskFence, AskStartTime, Fenced, Granted, Notice, StartTime
+from protocol.events import AskFence, AskStartTime, Fenced, Granted, Notice, Pong, StartTime
 from protocol.limits import PORTS_MAX, U32_MAX, UNITS_MAX
 from protocol.ops import Op
 from protocol.records import UnitFlag, UnitRecord
@@ -162,3 +163,19 @@ def test_a_notice_may_come_between_question_and_answer() -> None:
     server.answer_starttime(1)
     events = host.receive(server.data_to_send())
     assert [type(event).__name__ for event in events] == ["Notified", "StartTime"]
+
+
+def test_a_ping_says_which_units_are_used_and_without_words_says_nothing() -> None:
+    server, host = open_pair()
+    assert said(host, server, None) is None
+    for used in (UnitsUsed(7, 0b101), UnitsUsed(0xFFFFFFFF, 1 << 63), UnitsUsed(0, 0)):
+        assert said(host, server, used) == used
+        assert host.receive(server.data_to_send())[-1] == Pong()
+    assert said(host, server, None) == UnitsUsed(0, 0), "what was said last holds"
+
+
+def said(host: HostDialogue, server: ServerDialogue, used: UnitsUsed | None) -> UnitsUsed | None:
+    """What the server knows after a ping."""
+    host.ping(used)
+    assert server.receive(host.data_to_send()) == []
+    return server.used

@@ -3,7 +3,6 @@ that the best place is taken.
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -80,23 +79,22 @@ def live(capacity: int, deeds: Sequence[tuple[int, int]]) -> None:
 
 
 deeds = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 1 << 16)), max_size=20)
-EXACTLY: dict[str, Any] = {"deadline": None, "suppress_health_check": list(HealthCheck)}
 
 
-@settings(max_examples=1500, **EXACTLY)
+@settings(max_examples=1500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(1, 90), deeds)
 def test_random_lives_of_a_small_array(capacity: int, deeds: list[tuple[int, int]]) -> None:
     live(capacity, deeds)
 
 
-@settings(max_examples=40, **EXACTLY)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(deeds)
 def test_random_lives_of_an_array_with_room_for_alignment(deeds: list[tuple[int, int]]) -> None:
     live(LARGE_BLOCKS, deeds)
 
 
 @pytest.mark.soak
-@settings(max_examples=40_000, **EXACTLY)
+@settings(max_examples=40_000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(1, 90), deeds)
 def test_forty_thousand_lives(capacity: int, deeds: list[tuple[int, int]]) -> None:
     live(capacity, deeds)
@@ -107,6 +105,10 @@ def test_an_extent_named_twice_or_beyond_the_array_does_no_harm() -> None:
     assert free_extents(100, [Extent(90, 200)]) == [Extent(0, 89)]
     assert free_extents(100, [Extent(150, 200)]) == [Extent(0, 99)]
     assert free_extents(0, []) == []
+
+
+def test_an_extent_inside_another_frees_nothing() -> None:
+    assert free_extents(100, [Extent(0, 49), Extent(10, 19)]) == [Extent(50, 99)]
 
 
 def test_deleted_neighbours_are_one_piece_again() -> None:

@@ -1,0 +1,116 @@
+"""Proves on a running NSU that a plan comes into force as a whole, and a refused one leaves everything as it was."""
+
+import re
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from nsu.conf.errors import ChangeRefused, ConfErrors
+from nsu.history import BY_HAND, History
+from nsu.partitions.apply import Applied, Ground, apply, ground
+from nsu.partitions.errors import Refused
+from nsu.partitions.plan import plan
+from nsu.partitions.size import Size
+from nsu.partitions.verbs import Creation, Grant, create, delete
+from nsu.partitions.view import find
+from tests.harness import World, spawn_world
+
+MIB = Size.parse("1MiB")
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[World]:
+    with spawn_world(units={"unit_1": 2048}, paths=2) as world:
+        yield world
+
+
+def carry_out(at: Ground, new: str, *, force: bool = False) -> Applied:
+    found = plan(at.base, new, at.facts, path=at.conf)
+    return apply(found, at, who="tester", when_s=time.time(), force=force)
+
+
+def units(world: World) -> dict[str, int]:
+    """What the server says that host1 has, with its blocks."""
+    (host,) = world.machine.status()["server"]["hosts"]
+    return {unit["name"]: unit["blocks"] for unit in host["units"]}
+
+
+@pytest.mark.system
+def test_when_it_comes_back_the_server_goes_by_it(world: World) -> None:
+    at = ground(world.machine.conf)
+    assert at.facts.runs
+    assert at.facts.uses("host1", "unit_1")
+    done = carry_out(at, create(at.base, Creation("data", MIB, grants=[Grant("host1")]), at.facts))
+    assert done.in_force
+    assert units(world) == {"unit_1": 2048, "data": 2048}, "at once, not in a second"
+    versions = History(at.state_dir).versions()
+    assert [version.who for version in versions] == [BY_HAND, "tester"]
+    assert versions[-1].number == done.version
+    assert versions[-1].text == world.machine.conf.read_text()
+    again = ground(world.machine.conf)
+    assert carry_out(again, again.text) == Applied(None, True, "nothing changes")
+    carry_out(again, delete(again.base, "data"), force=True)
+    assert units(world) == {"unit_1": 2048}
+
+
+@pytest.mark.system
+def test_what_stands_against_it_changes_nothing(world: World) -> None:
+    before, at = world.machine.conf.read_text(), ground(world.machine.conf)
+    with pytest.raises(Refused, match="host1/unit_1 is in use by host1"):
+        carry_out(at, delete(at.base, "unit_1"))
+    assert world.machine.conf.read_text() == before
+    with pytest.raises(ConfErrors, match="COLOUR"):
+        plan(at.base, before + "  COLOUR = red\n", at.facts, path=at.conf)
+
+
+@pytest.mark.system
+def test_what_the_server_cannot_take_is_taken_back(world: World) -> None:
+    """The file is good, for it says that the drive is larger; that it is not, the server knows."""
+    before, at = world.machine.conf.read_text(), ground(world.machine.conf)
+    count = len(History(at.state_dir).versions())
+    new = re.sub(r"drive0\.img\(\w+\)", "drive0.img(1GiB)", before).replace("unit0(0,2047)", "unit0(0,204799)")
+    blind = plan(at.base, new, path=at.conf)  # a plan that knows no facts lets it pass
+    with pytest.raises(Refused, match="whose last block is"):
+        apply(blind, at, who="tester", when_s=time.time())
+    assert world.machine.conf.read_text() == before
+    assert units(world) == {"unit_1": 2048}
+    assert len(History(at.state_dir).versions()) == count, "what never was in force is no version"
+    conf = world.machine.status()["server"]["conf"]
+    assert (conf["refused"], conf["errors"]) == ("", [])
+
+
+@pytest.mark.system
+def test_a_change_made_meanwhile_is_not_overwritten(world: World) -> None:
+    at = ground(world.machine.conf)
+    by_hand = at.text + "# by somebody else\n"
+    world.machine.conf.write_text(by_hand)
+    with pytest.raises(ChangeRefused, match="changed by somebody else meanwhile"):
+        carry_out(at, create(at.base, Creation("data", MIB), at.facts))
+    assert world.machine.conf.read_text() == by_hand
+    world.machine.conf.write_text(at.text)
+
+
+@pytest.mark.system
+def test_a_bad_file_is_overcome_from_the_last_good_version(world: World) -> None:
+    good = world.machine.conf.read_text()
+    world.machine.conf.write_text(good + "HOST x\n  COLOUR = red\n")
+    world.machine.wait_for(lambda status: status["server"]["conf"]["errors"])
+    at = ground(world.machine.conf)
+    assert at.base == good
+    assert carry_out(at, good).in_force
+    assert world.machine.conf.read_text() == good
+    world.machine.wait_for(lambda status: not status["supervisor"]["warnings"])
+
+
+@pytest.mark.system
+def test_where_nothing_runs_it_is_saved_for_the_next_start(world: World) -> None:
+    state = world.machine.folder / "idle"
+    conf = world.machine.folder / "idle.conf"
+    conf.write_text(world.machine.conf.read_text().replace(f"STATE = {world.machine.state}", f"STATE = {state}"))
+    at = ground(conf)
+    done = carry_out(at, create(at.base, Creation("data", MIB), at.facts))
+    assert not done.in_force
+    assert "does not run" in done.sentence
+    assert find(conf.read_text(), "data").blocks == 2048
+    assert [version.who for version in History(state).versions()] == [BY_HAND, "tester"]
