@@ -17,7 +17,13 @@ from tests.harness import spawn_world
 
 made = pytest.mark.skipif(not (BUILT / digest()).is_dir(), reason="no machine code of these sources: make fast")
 
-QUICK = ("tests/protocol", "tests/hostside/driver/test_driver.py", "tests/hostside/test_agent.py")
+QUICK = (
+    "tests/protocol",
+    "tests/hostside/driver",
+    "tests/hostside/frontends/nbd_protocol",
+    "tests/hostside/test_agent.py",
+    "tests/hostside/test_incoming.py",
+)
 """What is run compiled as well, in the test's own process; the rest: pytest --compiled FOLDER."""
 
 
