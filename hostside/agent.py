@@ -9,8 +9,8 @@ send; if both did, two full directions would wait for each other for ever.)
 
 How bytes travel
   * One `get_many` takes all commands that wait; their headers and the views of their slots go out in ONE `sendmsg`.
-  * Answers come in order, so the agent knows what comes next: when a read's data is due, ONE `recvmsg_into` puts the
-    header into the receive buffer, the data straight into its slot, and whatever follows into the buffer.
+  * Answers come in order, so the agent knows what comes next and where it belongs (`incoming.py`): ONE `recvmsg_into`
+    takes many small answers, or scatters several large READs straight into their slots.
   * Completions of all answers of one receive go to each disk in one write.
 
 What never happens: a slot is written after its constituent was reported, or after the path's LOST: the host process
@@ -27,6 +27,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from hostside.driver.waited import Waited
+from hostside.incoming import Finished, Incoming, Sent
 from hostside.packets import COMMAND, PACKET_BYTES, REPORT, Report
 from hostside.wiring import HEARTS, PATH_COUNTERS, Wiring
 from ipc.child import Life
@@ -56,9 +57,6 @@ from protocol.timers import (
     UNANSWERED_MOST_S,
 )
 
-RECEIVE_BYTES = 256 << 10
-DIRECT_BYTES = 16 << 10
-"""A read of at least this much is received straight into its slot; smaller ones are copied out of the buffer."""
 VECTORS_MAX = 1000
 """The kernel takes 1,024 vectors in one sendmsg."""
 LOOK_NS = int(LOOK_EVERY_S * 1e9)
@@ -68,6 +66,8 @@ PING_TAG = 0xFFFFFFFF
 READ, WRITE, PING = int(Op.READ), int(Op.WRITE), int(Op.PING)
 TRACE, PAYLOAD_CRC = int(Flag.TRACE), int(Flag.PAYLOAD_CRC)
 DONE = int(Report.DONE)
+PAYLOAD_OPS = frozenset({READ, WRITE})
+pack_report = REPORT.pack
 REQUESTS, ERRORS, READ_BYTES, WRITTEN_BYTES, WAITED_MS, ROUND_TRIP_US = range(len(PATH_COUNTERS))
 HEARD = HEARTS.index("heard_ns")
 
@@ -111,19 +111,14 @@ class Agent:
         headers = memoryview(bytearray(HEADER_BYTES * order.window))
         self.headers = deque(headers[i * HEADER_BYTES : (i + 1) * HEADER_BYTES] for i in range(order.window))
         self.backlog: deque[tuple[int, ...]] = deque()
-        self.sent: deque[tuple[memoryview, tuple[int, ...], int]] = deque()
-        """On the wire, in order: the header in use, the command, and `queued_bytes` behind its last byte."""
+        self.sent: deque[Sent] = deque()
+        """On the wire, in order."""
         self.out: list[memoryview] = []
         self.queued_bytes = 0
         """Bytes ever put into `out`."""
         self.gone_bytes = 0
         """Bytes ever taken out of it by the kernel."""
-        self.buffer = memoryview(bytearray(RECEIVE_BYTES))
-        self.start = 0
-        self.end = 0
-        self.answer: Answer | None = None
-        self.filling: memoryview | None = None
-        """The rest of the slot that `answer`'s data is going to."""
+        self.incoming = Incoming(machine, self.sent, self.slot_of)
         self.reports: defaultdict[int, bytearray] = defaultdict(bytearray)
         """Place of a disk -> what it is to be told when this turn ends."""
         self.poll = select.epoll()
@@ -206,28 +201,24 @@ class Agent:
 
     def start_commands(self) -> None:
         """Appendix A (2) to (4): network command packets, and the data in the write case."""
-        backlog, headers = self.backlog, self.headers
+        backlog, headers, out, disks = self.backlog, self.headers, self.out, self.wiring.disks
+        with_crc = self.order.payload_crc
         while backlog and headers:
             command = backlog.popleft()
             header = headers.popleft()
             tag, op, flags, _, disk, unit, slot, length, lba, generation = command
+            payload = disks[disk].pool.view(slot, length) if op == WRITE else None
             crc = 0
-            payload = None
-            if op == WRITE:
-                payload = self.wiring.disks[disk].pool.view(slot, length)
-            if self.order.payload_crc and op in (READ, WRITE):
+            if with_crc and op in PAYLOAD_OPS:
                 flags |= PAYLOAD_CRC
                 crc = crc32c(payload) if payload is not None else 0
             if flags & TRACE:
-                self.wiring.disks[disk].notes.stamp_named(tag, "2H", time.monotonic_ns())
-            self.machine.request(
-                header, op=op, flags=flags, unit=unit, generation=generation, lba=lba, size_bytes=length,
-                tag=tag, payload_crc=crc,
-            )  # fmt: skip
-            self.out.append(header)
+                disks[disk].notes.stamp_named(tag, "2H", time.monotonic_ns())
+            self.machine.request(header, op, flags, unit, generation, lba, length, tag, crc)
+            out.append(header)
             self.queued_bytes += HEADER_BYTES
             if payload is not None:
-                self.out.append(payload)
+                out.append(payload)
                 self.queued_bytes += length
             self.sent.append((header, command, self.queued_bytes))
             if flags & TRACE:
@@ -257,9 +248,8 @@ class Agent:
 
     def receive(self) -> None:
         """Messages 4H to 6H: responses and data, as much as has come."""
-        into, direct = self.targets()
         try:
-            count = self.sock.recvmsg_into(into)[0]
+            count = self.sock.recvmsg_into(self.incoming.targets())[0]
         except BlockingIOError:
             return
         except OSError as error:
@@ -267,97 +257,35 @@ class Agent:
         if count == 0:
             raise PathLost(f"{self.where()} closed the path")
         self.heard_ns = self.heart[HEARD] = time.monotonic_ns()
-        if self.filling is not None:
-            count = self.fill(count)
-        if direct is not None and count > HEADER_BYTES:
-            count = self.sort_direct(direct, count)
-        self.end += count
-        self.parse()
+        self.complete(self.incoming.took(count))
 
-    def targets(self) -> tuple[list[memoryview], memoryview | None]:
-        """Where the next bytes belong: the rest of a slot, then the buffer; or a header, a whole slot, the buffer."""
-        if self.filling is not None:
-            return [self.filling, self.buffer], None
-        if self.start == self.end and self.sent:
-            _, op, _, _, disk, _, slot, length, _, _ = self.sent[0][1]
-            if op == READ and length >= DIRECT_BYTES:
-                data = self.wiring.disks[disk].pool.view(slot, length)
-                self.start = self.end = 0
-                # So much less behind the slot that, should this read be refused, all of it fits into the buffer.
-                behind = self.buffer[HEADER_BYTES : RECEIVE_BYTES - length]
-                return [self.buffer[:HEADER_BYTES], data, behind], data
-        if self.start:
-            rest = self.end - self.start
-            self.buffer[:rest] = bytes(self.buffer[self.start : self.end])
-            self.start, self.end = 0, rest
-        return [self.buffer[self.end :]], None
+    def complete(self, finished: list[Finished]) -> None:
+        """Appendix A (7), message 7H: complete the operations. The hot loop; what is not plain goes to `finish`."""
+        path, incarnation, reports = self.order.path, self.order.incarnation, self.reports
+        read_bytes = written_bytes = plain = 0
+        for (header, command, end_bytes), answer in finished:
+            if end_bytes > self.gone_bytes:
+                raise PathLost(f"{self.where()} answered a request before it had the whole of it")
+            self.headers.append(header)
+            if answer is None:
+                tag, op, _, _, disk, _, _, length, _, _ = command
+                plain += 1
+                if op == READ:
+                    read_bytes += length
+                else:
+                    written_bytes += length
+                reports[disk] += pack_report(tag, DONE, 0, path, incarnation, disk, 0, 0, 0, 0)
+            elif answer.tag == PING_TAG and answer.op == PING:
+                self.pinged = False
+            else:
+                self.finish(command, answer)
+        cells = self.cells
+        cells[REQUESTS] += plain
+        cells[READ_BYTES] += read_bytes
+        cells[WRITTEN_BYTES] += written_bytes
 
-    def fill(self, count: int) -> int:
-        """`count` bytes came for the slot being filled and, behind them, the buffer; give how many are the buffer's."""
-        assert self.filling is not None
-        wanted = len(self.filling)
-        if count < wanted:
-            self.filling = self.filling[count:]
-            return 0
-        self.filling = None
-        self.start = self.end = 0
-        self.finish_answer()
-        return count - wanted
-
-    def sort_direct(self, data: memoryview, count: int) -> int:
-        """A header came and, as hoped, its data behind it; give how many bytes lie in the buffer from its start.
-
-        A read that was refused has no data: then what lies in the slot are the next answers' first bytes, and they are
-        brought back to where they belong (rare, so plain).
-        """
-        answer = self.machine.next(self.buffer, 0, HEADER_BYTES)
-        assert answer is not None
-        self.answer = answer
-        behind = count - HEADER_BYTES
-        if answer.payload_bytes == 0:
-            stray = bytes(data[:behind]) + bytes(self.buffer[HEADER_BYTES : max(HEADER_BYTES, count - len(data))])
-            self.buffer[HEADER_BYTES : HEADER_BYTES + len(stray)] = stray
-            self.finish_answer()
-            self.start = self.end = HEADER_BYTES
-            return len(stray)
-        if behind < len(data):
-            self.filling = data[behind:]
-            return 0
-        self.finish_answer()
-        self.start = self.end = HEADER_BYTES
-        return behind - len(data)
-
-    def parse(self) -> None:
-        """Take every answer that the buffer holds; data goes to its slot, as far as it has come."""
-        while (answer := self.machine.next(self.buffer, self.start, self.end)) is not None:
-            self.start += HEADER_BYTES
-            self.answer = answer
-            if answer.payload_bytes:
-                slot = self.slot_of(self.sent[0][1])
-                have = min(len(slot), self.end - self.start)
-                slot[:have] = self.buffer[self.start : self.start + have]
-                self.start += have
-                if have < len(slot):
-                    self.filling = slot[have:]
-                    self.start = self.end = 0
-                    return
-            self.finish_answer()
-
-    def slot_of(self, command: tuple[int, ...]) -> memoryview:
-        return self.wiring.disks[command[4]].pool.view(command[6], command[7])
-
-    def finish_answer(self) -> None:
-        """Appendix A (7), message 7H: complete the operation."""
-        answer = self.answer
-        assert answer is not None
-        self.answer = None
-        header, command, end_bytes = self.sent.popleft()
-        if end_bytes > self.gone_bytes:
-            raise PathLost(f"{self.where()} answered a request before it had the whole of it")
-        self.headers.append(header)
-        if answer.tag == PING_TAG and answer.op == PING:
-            self.pinged = False
-            return
+    def finish(self, command: tuple[int, ...], answer: Answer) -> None:
+        """Appendix A (7), message 7H, for an answer that says more than that all went well."""
         tag, op, flags, _, disk, _, _, length, _, _ = command
         status, detail = answer.status, answer.detail
         if answer.payload_crc is not None and crc32c(self.slot_of(command)) != answer.payload_crc:
@@ -372,6 +300,9 @@ class Agent:
         self.reports[disk] += REPORT.pack(
             tag, DONE, detail & 0xFF, self.order.path, self.order.incarnation, disk, status, 0, 0, 0
         )
+
+    def slot_of(self, command: tuple[int, ...]) -> memoryview:
+        return self.wiring.disks[command[4]].pool.view(command[6], command[7])
 
     def account(self, op: int, length: int, status: int) -> None:
         cells = self.cells

@@ -290,19 +290,30 @@ class HostDriver:
 
     def _start(self, request: Request) -> None:
         """Put the constituents of a request that waits for nobody into the queue."""
-        op, slots = request.op, request.slots
         # 0x01 knows no flags: its server writes through, so FUA is implied.
         flags = _FUA if request.fua and self.unit.version > 1 else 0
-        pieces = request.pieces or split(op, request.offset_bytes, request.length_bytes)
-        request.pending = len(pieces)
-        for number, (offset_bytes, length_bytes) in enumerate(pieces):
-            slot = slots[number] if slots else NO_SLOT
-            cost_bytes = COMMAND_COST_BYTES + (length_bytes if slots else 0)
-            lba = offset_bytes // BLOCK_BYTES
-            constituent = Constituent(request, op, flags, lba, length_bytes, slot, cost_bytes)
-            if self._tracer.wishes:
+        slots, length_bytes = request.slots, request.length_bytes
+        if len(slots) == 1:  # as of most: there is nothing to split
+            lba, cost_bytes = request.offset_bytes // BLOCK_BYTES, COMMAND_COST_BYTES + length_bytes
+            parts = [Constituent(request, request.op, flags, lba, length_bytes, slots[0], cost_bytes)]
+        else:
+            parts = self._split(request, flags)
+        request.pending = len(parts)
+        if self._tracer.wishes:
+            for constituent in parts:
                 self._tracer.mark(constituent)
-            self._queue.append(constituent)
+        self._queue += parts
+
+    def _split(self, request: Request, flags: int) -> list[Constituent]:
+        op, slots = request.op, request.slots
+        pieces = request.pieces or split(op, request.offset_bytes, request.length_bytes)
+        return [
+            Constituent(
+                request, op, flags, offset_bytes // BLOCK_BYTES, length_bytes, slots[number] if slots else NO_SLOT,
+                COMMAND_COST_BYTES + (length_bytes if slots else 0),
+            )
+            for number, (offset_bytes, length_bytes) in enumerate(pieces)
+        ]  # fmt: skip
 
     def _finish(self, request: Request) -> None:
         """All constituents have ended: let go of whom it kept waiting, and report it."""
@@ -347,7 +358,7 @@ class HostDriver:
             if not self.unit.writes_through:
                 # One FLUSH of our own stands for all; like any constituent it can be lost and sent again.
                 self._unflushed.flush_begins()
-                carrier = Request(FLUSH, 0, 0, False, self._on_flushed, [], [], [])
+                carrier = Request(FLUSH, 0, 0, False, self._on_flushed, (), (), ())
                 self._enter(carrier)
                 self._start(carrier)
                 return

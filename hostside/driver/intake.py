@@ -34,15 +34,22 @@ class Intake:
             if self.bare_in_flight >= self._bare_max:
                 self.somebody_waits = True
                 return None
-            return Request(op, offset_bytes, length_bytes, fua, on_done, [], [], [])
+            return Request(op, offset_bytes, length_bytes, fua, on_done, (), (), ())
         pool = self._pool
+        if 0 < length_bytes <= SPLIT_BYTES:  # one constituent, as most are
+            slot = pool.take()
+            if slot is None:
+                self.somebody_waits = True
+                return None
+            view = pool.view(slot, length_bytes)
+            return Request(op, offset_bytes, length_bytes, fua, on_done, (), (slot,), (view,))
         if not 0 < length_bytes <= pool.slots * SPLIT_BYTES:
             # No view: `submit` will refuse it.
-            return Request(op, offset_bytes, length_bytes, fua, on_done, [], [], [])
+            return Request(op, offset_bytes, length_bytes, fua, on_done, (), (), ())
         pieces = split(op, offset_bytes, length_bytes)
         if len(pieces) > pool.free_count:
             if len(pieces) > pool.slots:
-                return Request(op, offset_bytes, length_bytes, fua, on_done, [], [], [])
+                return Request(op, offset_bytes, length_bytes, fua, on_done, (), (), ())
             self.somebody_waits = True
             return None
         slots, views = [], []
@@ -55,10 +62,10 @@ class Intake:
 
     def give_back(self, request: Request) -> None:
         """The views are not needed any more; harmless twice."""
-        slots, request.slots, request.views = request.slots, [], []
+        slots, request.slots, request.views = request.slots, (), ()
         for slot in slots:
             self._pool.give(slot)
-        if slots:
+        if slots and self.somebody_waits:
             self.tell_room()
 
     def tell_room(self) -> None:

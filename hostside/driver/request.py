@@ -62,7 +62,7 @@ class Request:
         self.on_done = on_done
         """Called once, when the request has finished; it may submit and release requests."""
         self.pieces = pieces
-        """READ and WRITE: (offset_bytes, length_bytes) of each constituent; others are split later."""
+        """READ and WRITE of several constituents: (offset_bytes, length_bytes) of each; others are split later."""
         self.slots = slots
         self.views = views
         """READ and WRITE: the payload, one view per constituent, in order."""

@@ -117,7 +117,6 @@ class V1HostData(HostData):
     def request(
         self,
         into: memoryview,
-        *,
         op: int,
         flags: int,
         unit: int,

@@ -16,6 +16,8 @@ from protocol.limits import HEADER_BYTES, NAME_BYTES_MAX, SENTENCE_BYTES
 from protocol.records import UnitFlag, UnitRecord
 
 CRC_OFFSET_BYTES = 508
+UNUSED_OFFSET_BYTES = 80
+"""From here to the header CRC a plain request, and its good answer, has zeros."""
 TIMES_OFFSET_BYTES = 88
 TEXT_OFFSET_BYTES = 128
 
@@ -23,6 +25,9 @@ HEADER = Struct(">16IQIIII6I16x256s32s32sI56xI")
 REQUEST = Struct(">IIII4xI4xIII4xQQIQIII424x")
 """Type, version, session, unit, sequence, op, flags, request id, size, lba, marker, epoch, path, generation,
 payload CRC; without the header CRC, which is over the result."""
+PLAIN = Struct(">IIIIIIIII4xIQQIQII428xI")
+"""As REQUEST, and with the three words that a request leaves 0 in their places (authentic, nsequence, status); without
+request id and payload CRC, but with the header CRC."""
 ANSWER = Struct(">IIII4xI4xIIIIQQIQIII424x")
 """As REQUEST, with the status after the request id."""
 TIMES = Struct(">6I")
@@ -31,6 +36,7 @@ UNIT_RECORD = Struct(">IIQI4x16s24x64s")
 
 assert HEADER.size == HEADER_BYTES
 assert REQUEST.size == ANSWER.size == CRC_OFFSET_BYTES
+assert PLAIN.size == HEADER_BYTES
 assert UNIT_RECORD.size == 128
 
 _ZEROS_32 = bytes(32)

@@ -74,7 +74,8 @@ class Array(Ownership, ABC):
         self.capacity_bytes = self._capacity_bytes()
         assert self.capacity_bytes % BLOCK_BYTES == 0
         self.capacity_blocks = self.capacity_bytes // BLOCK_BYTES
-        self._only = drives[0] if len(drives) == 1 else None
+        self.only_drive = drives[0] if len(drives) == 1 else None
+        """Of an array of one drive, that drive: "a byte of the array is the same byte of the drive"."""
 
     @abstractmethod
     def _capacity_bytes(self) -> int:
@@ -91,8 +92,8 @@ class Array(Ownership, ABC):
     def read_into(self, view: memoryview, offset_bytes: int) -> None:
         """Fill `view` with the bytes at `offset_bytes`, or raise DriveError."""
         self._check(offset_bytes, len(view))
-        if self._only is not None:
-            self._only.read_into(view, offset_bytes)
+        if self.only_drive is not None:
+            self.only_drive.read_into(view, offset_bytes)
             return
         for drive, piece, at_bytes in self._pieces(view, offset_bytes):
             drive.read_into(piece, at_bytes)
@@ -100,8 +101,8 @@ class Array(Ownership, ABC):
     def write_from(self, view: memoryview, offset_bytes: int, durable: bool = False) -> None:
         """Write all of `view` at `offset_bytes`, or raise DriveError (then any part of it may be written)."""
         self._check(offset_bytes, len(view))
-        if self._only is not None:
-            self._only.write_from(view, offset_bytes, durable)
+        if self.only_drive is not None:
+            self.only_drive.write_from(view, offset_bytes, durable)
             return
         for drive, piece, at_bytes in self._pieces(view, offset_bytes):
             drive.write_from(piece, at_bytes, durable)

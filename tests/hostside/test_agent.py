@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import hostside.agent
+import hostside.incoming
 from hostside.agent import PathLost
 from hostside.packets import Report
 from ipc.exits import Exit
@@ -156,7 +157,7 @@ def test_however_answers_are_split_each_byte_reaches_its_place(
 @pytest.mark.parametrize("version", [1, 2], ids=["v1", "v2"])
 def test_every_place_to_split(monkeypatch: pytest.MonkeyPatch, version: int, direct_bytes: int) -> None:
     """A good read, a refused one, a long one, a write and a read again: cut in two at each single byte."""
-    monkeypatch.setattr(hostside.agent, "DIRECT_BYTES", direct_bytes)
+    monkeypatch.setattr(hostside.incoming, "LARGE_BYTES", direct_bytes)
     rig = Rig(version)
     rig.drive.fail[8] = (EIO, 0, "")
     asked = [(Op.READ, 0, 512), (Op.READ, 8, 512), (Op.READ, 16, 1024), (Op.WRITE, 24, 512), (Op.READ, 32, 512)]
@@ -187,7 +188,7 @@ def test_a_refused_read_gives_back_all_that_came_in_its_place(
     monkeypatch: pytest.MonkeyPatch, lengths: list[int]
 ) -> None:
     """Little of the next answers lies in its slot, or more, in it and behind it, than the buffer would hold beside."""
-    monkeypatch.setattr(hostside.agent, "RECEIVE_BYTES", 72 << 10)
+    monkeypatch.setattr(hostside.incoming, "RECEIVE_BYTES", 72 << 10)
     rig = Rig(2)
     rig.drive.fail[0] = (EIO, 0, "")
     rig.command(Op.READ, 0, 65536)

@@ -296,3 +296,101 @@ def test_sequence_numbers_go_round() -> None:
         server.answer(request, frame)
         take_answer(host, bytes(frame))
     assert request.sequence == 0
+
+
+# -- the fast twins ----------------------------------------------------------------------------------------------
+
+FIELDS = [name for name in Header._fields if name not in ("header_crc", "text", "nonce", "proof")]
+
+
+def a_request(**fields: int) -> bytes:
+    """Give one plain READ of the second unit, but for `fields`."""
+    plain = {"zn_hostid": SESSION, "zn_zlun": 1, "zn_op": Op.READ, "zn_requestid": 77, "zn_reqsz_lo": 4096}
+    plain |= {"zn_lba_lo": 8, "zn_marker": MARKER, "session_epoch": EPOCH, "path": 9, "generation": 5}
+    return encode(Header(**(plain | fields)))
+
+
+def plain_of(server: ServerData, frame: bytes, payload_bytes: int = 0) -> tuple[int, int, int, int] | None:
+    buffer = bytearray(b"\xee" * 512 + frame + bytes(payload_bytes) + b"\xee" * 512)
+    return server.plain(buffer, 512, 1024 + payload_bytes)
+
+
+@pytest.mark.parametrize("op", [Op.READ, Op.WRITE])
+def test_a_plain_request_is_taken_and_its_answer_is_itself(op: Op) -> None:
+    server, twin, host = a_server(), a_server(), a_host()
+    for _ in range(3):
+        frame = memoryview(bytearray(512))
+        host.request(frame, op, 0, 1, 5, 8, 4096, 77)
+        payload_bytes = 4096 if op == Op.WRITE else 0
+        assert plain_of(server, bytes(frame), payload_bytes) == (op, 1, 8, 4096)
+        answer = memoryview(bytearray(512))
+        twin.answer(take(twin, bytes(frame)), answer)
+        assert answer == frame
+        assert host.is_plain(bytearray(b"\xee" + bytes(answer)), 1, 513)
+    assert host.outstanding == 0
+
+
+def test_a_write_is_plain_with_its_whole_payload_only() -> None:
+    server, frame = a_server(), a_request(zn_op=Op.WRITE)
+    assert plain_of(server, frame, 4095) is None
+    assert plain_of(server, frame, 4096) == (Op.WRITE, 1, 8, 4096)
+
+
+@given(
+    st.dictionaries(st.sampled_from(FIELDS), st.sampled_from([0, 1, 2, 3, 5, 512, U32_MAX, MARKER]), max_size=2),
+    st.none() | st.integers(0, 511),
+    st.integers(0, 255),
+)
+def test_what_is_plain_is_what_the_plain_twin_would_do(changed: dict[str, int], flipped: int | None, by: int) -> None:
+    """Any field, any byte: what `plain` takes, `next` takes too, to the same end; else it has taken nothing."""
+    frame = bytearray(a_request(**changed))
+    if flipped is not None:
+        frame[flipped] ^= by
+    server, twin = a_server(), a_server()
+    plain = plain_of(server, bytes(frame), 4096)
+    try:
+        request = twin.next(memoryview(frame), 0, 512)
+    except RemoteProtocolError:
+        assert plain is None
+        with pytest.raises(RemoteProtocolError):
+            take(server, bytes(frame))
+        return
+    assert request is not None
+    if plain is None:
+        assert take(server, bytes(frame)).refusal == request.refusal
+        return
+    assert plain == (request.op, request.unit, request.lba, request.size_bytes)
+    assert request.refusal is None
+    assert request.flags == 0
+    answer = memoryview(bytearray(512))
+    twin.answer(request, answer)
+    assert answer == frame
+    server.give_back()
+    assert take(server, bytes(frame)).sequence == request.sequence
+
+
+@given(st.sampled_from([Op.READ, Op.WRITE, Op.FLUSH, Op.PING]), st.sampled_from([0, 1, 2, 4]), st.integers(0, 511),
+       st.integers(0, 255))  # fmt: skip
+def test_only_the_good_answer_to_a_plain_request_is_plain(op: Op, flags: int, flipped: int, by: int) -> None:
+    host, twin, server = a_host(), a_host(), a_server()
+    frame = memoryview(bytearray(512))
+    for each in (host, twin):
+        each.request(frame, op, flags, 1, 5, 8, 4096, 77)
+    answer = memoryview(bytearray(512))
+    server.answer(take(server, bytes(frame)), answer)
+    answer[flipped] ^= by
+    if not host.is_plain(bytearray(answer), 0, 512):
+        assert by or flags or op in (Op.FLUSH, Op.PING)
+        assert host.outstanding == 1
+        return
+    found = take_answer(twin, bytes(answer))
+    assert (found.op, found.status, found.payload_bytes) == (op, 0, 4096 if op == Op.READ else 0)
+    assert found.payload_crc is None
+    assert host.outstanding == 0
+
+
+def test_half_an_answer_is_not_plain() -> None:
+    host, frame = a_host(), memoryview(bytearray(512))
+    host.request(frame, Op.READ, 0, 1, 5, 8, 4096, 77)
+    assert not host.is_plain(bytearray(frame), 0, 511)
+    assert host.is_plain(bytearray(frame), 0, 512)
