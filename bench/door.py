@@ -4,7 +4,7 @@ It logs in and keeps its paths as any host does: the same link, agents, driver a
 out, so this is what a program with our client library inside would be to us, as libnbd is to nbdkit.
 
     with Door(entry) as door:
-        (figures,) = door.run(load, seconds=1.0)
+        (figures,), cpu_s = run_doors([door], load, seconds=1.0, servers=server.pids())
 
 The host process and its disks are forked here: `pids()` are the client's processes, all of them.
 """
@@ -18,7 +18,7 @@ from typing import Any, Self
 
 from bench.generator import Generator
 from bench.load import USE_BYTES, Load
-from bench.processes import family
+from bench.processes import cpu_s, family
 from hostside.disks import DiskState
 from hostside.link import ServerLink
 from hostside.settings import ServerEntry
@@ -29,7 +29,8 @@ from ipc.say import voice
 
 SIGTERM, SIGCHLD = 15, 17
 START_MOST_S = 20.0
-ANSWER_MOST_S = 30.0
+ANSWER_MOST_S = 60.0
+"""A run and what it takes to end."""
 
 
 @dataclass(frozen=True)
@@ -68,9 +69,7 @@ class Door:
         )
         for sock in self._theirs:
             sock.close()
-        for sock in self.orders:
-            sock.settimeout(START_MOST_S)
-        self._ask([{"wait_paths": self.entry.connections}] * len(self.orders))
+        self._ask({"wait_paths": self.entry.connections}, START_MOST_S)
         return self
 
     def __exit__(
@@ -89,26 +88,29 @@ class Door:
         assert self._child is not None
         return family(self._child.pid)
 
-    def run(self, load: Load, seconds: float, *, disks: int | None = None) -> list[DoorFigures]:
-        """Run `load` on the first `disks` disks at once, on all by default."""
-        self.begin(load, seconds, disks=disks)
-        return self.finish(disks)
+    def prepare(self, load: Load, seconds: float, *, use_bytes: int = USE_BYTES) -> None:
+        """Have all disks draw their offsets in the first `use_bytes`: nothing of that is to be measured."""
+        self._ask({"prepare": asdict(load), "seconds": seconds, "use_bytes": use_bytes}, START_MOST_S)
 
-    def begin(self, load: Load, seconds: float, *, disks: int | None = None) -> None:
-        """Have it run, and do not wait: `finish` gives the figures."""
-        order = {"load": asdict(load), "seconds": seconds, "use_bytes": USE_BYTES}
-        for sock in self.orders[:disks]:
-            sock.settimeout(seconds + ANSWER_MOST_S)
-            sock.send(json.dumps(order).encode())
-
-    def finish(self, disks: int | None = None) -> list[DoorFigures]:
-        return [DoorFigures(**json.loads(sock.recv(65536))) for sock in self.orders[:disks]]
-
-    def _ask(self, orders: Sequence[dict[str, Any]]) -> None:
-        for sock, order in zip(self.orders, orders, strict=True):
-            sock.send(json.dumps(order).encode())
+    def go(self) -> None:
+        """Have all disks run what was prepared, and do not wait."""
         for sock in self.orders:
-            sock.recv(65536)
+            sock.settimeout(ANSWER_MOST_S)
+            sock.send(b'{"go": true}')
+
+    def wait(self) -> list[dict[str, Any]]:
+        """Wait for the end of it; give what each has done."""
+        return [json.loads(sock.recv(65536)) for sock in self.orders]
+
+    def latencies(self) -> list[dict[str, Any]]:
+        """Give the percentiles of the last run, which take a while to find."""
+        return self._ask({"tell": True}, START_MOST_S)
+
+    def _ask(self, order: dict[str, Any], timeout_s: float) -> list[dict[str, Any]]:
+        for sock in self.orders:
+            sock.settimeout(timeout_s)
+            sock.send(json.dumps(order).encode())
+        return [json.loads(sock.recv(65536)) for sock in self.orders]
 
     # -- in the host process -------------------------------------------------------------------------------------
 
@@ -136,3 +138,22 @@ class Door:
             heart_row=wiring.disk_row(index),
             keep=[*wiring.descriptors(), theirs.fileno()],
         )
+
+
+def run_doors(
+    doors: Sequence[Door], load: Load, seconds: float, *, servers: Sequence[int], use_bytes: int = USE_BYTES
+) -> tuple[list[DoorFigures], float]:
+    """Run `load` on every disk of every door at once: (each disk's figures, seconds of processor time of everybody).
+
+    `servers`: pids that are counted beside the doors' own. Only what happens between the first request and the last is.
+    """
+    for door in doors:
+        door.prepare(load, seconds, use_bytes=use_bytes)
+    pids = [pid for door in doors for pid in door.pids()] + list(servers)
+    before_s = cpu_s(pids)
+    for door in doors:
+        door.go()
+    told = [each for door in doors for each in door.wait()]
+    used_s = cpu_s(pids) - before_s
+    latencies = [each for door in doors for each in door.latencies()]
+    return [DoorFigures(**ran, **latency) for ran, latency in zip(told, latencies, strict=True)], used_s

@@ -60,11 +60,10 @@ class Run:
     """One workload, from the first request to the last."""
 
     def __init__(
-        self, driver: HostDriver, load: Load, seconds: float, use_bytes: int, cells: Any, latencies: "array[int]"
+        self, driver: HostDriver, load: Load, use_bytes: int, cells: "memoryview[int]", latencies: "array[int]"
     ) -> None:
         self.driver = driver
         self.load = load
-        self.seconds = seconds
         self.cells = cells
         """[requests done]"""
         self.latencies = latencies
@@ -99,8 +98,7 @@ def offsets_of(load: Load, use_bytes: int) -> Sequence[int]:
     places, size = use_bytes // load.size_bytes, load.size_bytes
     if load.sequential:
         return [number % places * size for number in range(OFFSETS)]
-    luck = random.Random(1)
-    return [luck.randrange(places) * size for _ in range(OFFSETS)]
+    return [place * size for place in random.Random(1).choices(range(places), k=OFFSETS)]
 
 
 class Generator:
@@ -117,6 +115,8 @@ class Generator:
         self.wires.pool.populate()
         self.latencies = array("Q", bytes(8 * LATENCIES))
         self.paths_up: set[int] = set()
+        self.run: Run | None = None
+        self.seconds = 0.0
         self.driver = HostDriver(
             unit=unit, pool=self.wires.pool, notes=self.wires.notes, disk_index=index, tags_max=TAGS_MAX,
             clock=time.monotonic,
@@ -139,13 +139,19 @@ class Generator:
                 self.orders.send(json.dumps(self.obey(json.loads(order))).encode())
 
     def obey(self, order: dict[str, Any]) -> dict[str, Any]:
-        """Wait for paths, or run a workload."""
+        """Wait for paths; prepare a workload, run it, tell its latencies: apart, so that only the run is measured."""
         if "wait_paths" in order:
             while len(self.paths_up) < order["wait_paths"]:
                 self.wires.reports.wait(1.0)
                 self.take_reports()
             return {"paths": len(self.paths_up)}
-        return self.measure(Load(**order["load"]), order["seconds"], order["use_bytes"])
+        if "prepare" in order:
+            self.seconds = order["seconds"]
+            self.run = Run(self.driver, Load(**order["prepare"]), order["use_bytes"], self.cells, self.latencies)
+            return {}
+        if "go" in order:
+            return self.measure()
+        return {"latency_us": percentiles(sorted(self.latencies[: min(self.cells[0], LATENCIES)]))}
 
     def take_reports(self) -> None:
         packets = self.wires.reports.get_many()
@@ -156,15 +162,12 @@ class Generator:
             elif kind in (Report.LOST, Report.CLOSING):
                 self.paths_up.discard(path)
 
-    def measure(self, load: Load, seconds: float, use_bytes: int) -> dict[str, Any]:
+    def measure(self) -> dict[str, Any]:
+        assert self.run is not None, "prepare it first"
         self.cells[0] = 0
-        run = Run(self.driver, load, seconds, use_bytes, self.cells, self.latencies)
         began_ns = time.monotonic_ns()
-        self.keep_going(run, began_ns + int(seconds * 1e9))
-        elapsed_s = (time.monotonic_ns() - began_ns) / 1e9
-        done = self.cells[0]
-        found = sorted(self.latencies[: min(done, LATENCIES)])
-        return {"done": done, "elapsed_s": elapsed_s, "latency_us": percentiles(found)}
+        self.keep_going(self.run, began_ns + int(self.seconds * 1e9))
+        return {"done": self.cells[0], "elapsed_s": (time.monotonic_ns() - began_ns) / 1e9}
 
     def keep_going(self, run: Run, end_ns: int) -> None:
         """Keep every lane busy until the end, then wait for what is under way."""

@@ -20,6 +20,11 @@ class Load:
     def name(self) -> str:
         return f"{self.op} {size_name(self.size_bytes)} depth {self.depth}"
 
+    def depth_of_each(self, connections: int) -> int:
+        """Give how many requests each of so many connections has under way, so that the sum is the same."""
+        assert self.depth % connections == 0, f"a depth of {self.depth} can't be divided by {connections}"
+        return self.depth // connections
+
 
 def size_name(size_bytes: int) -> str:
     return f"{size_bytes >> 20} MiB" if size_bytes >= 1 << 20 else f"{size_bytes >> 10} KiB"

@@ -106,9 +106,10 @@ def own_door(paths: int) -> Iterator[Subject]:
 
         @contextmanager
         def loaded(load: Load, seconds: float) -> Iterator[None]:
-            door.begin(load, seconds)
+            door.prepare(load, seconds)
+            door.go()
             yield
-            door.finish()
+            door.wait()
 
         pids = by_role([*server.pids(), *door.pids()])
         yield Subject(f"own door, {paths} paths", pids, lambda: door.done.total("done"), loaded)

@@ -14,7 +14,6 @@ from hostside.settings import DiskSettings, ServerEntry
 from tests.harness import Disk, Host, Machine, Nsu, Server, Unit, conf_text, free_ports, write_secret
 
 NETWORKS = ("127.0.0.1", "127.0.0.2")
-BLOCKS = USE_BYTES // 512
 
 
 @dataclass
@@ -48,8 +47,10 @@ class ServerSide:
 
 
 @contextmanager
-def server_side(folder: Path, hosts: Mapping[str, int], *, paths_max: int = 8) -> Iterator[ServerSide]:
-    """Run an NSU whose hosts have so many disks of USE_BYTES each; its drive is filled: reading holes is no reading.
+def server_side(
+    folder: Path, hosts: Mapping[str, int], *, paths_max: int = 8, disk_bytes: int = USE_BYTES
+) -> Iterator[ServerSide]:
+    """Run an NSU whose hosts have so many disks of `disk_bytes` each; its drive is filled: reading holes is no reading.
 
     `paths_max`: how many paths a host may have over each of the two networks.
     """
@@ -57,12 +58,12 @@ def server_side(folder: Path, hosts: Mapping[str, int], *, paths_max: int = 8) -
     config_port, *ports = free_ports(3, NETWORKS)
     secrets = {host: write_secret(folder / f"{host}.key") for host in hosts}
     data_ports = [(address, port, paths_max) for address, port in zip(NETWORKS, ports, strict=True)]
-    conf_hosts, first = [], 0
+    conf_hosts, first, blocks = [], 0, disk_bytes // 512
     for host, count in hosts.items():
         units = []
         for number in range(count):
-            units.append(Unit(f"{host}-{number}", "unit0", first, first + BLOCKS - 1))
-            first += BLOCKS
+            units.append(Unit(f"{host}-{number}", "unit0", first, first + blocks - 1))
+            first += blocks
         conf_hosts.append(Host(host, units, data_ports, (), secrets[host]))
     drive = folder / "drive.img"
     size_mib = (first * 512 >> 20) + 2
