@@ -269,7 +269,13 @@ class ServerReaderWriter:
                 continue
             self.answers += 1
             if self.answers >= ANSWERS_MAX or self.scratch_used >= SEND_AT_BYTES:
+                self.count(reads, read_bytes, writes, written_bytes)
+                reads = writes = read_bytes = written_bytes = 0
                 self.send_answers()
+        self.count(reads, read_bytes, writes, written_bytes)
+
+    def count(self, reads: int, read_bytes: int, writes: int, written_bytes: int) -> None:
+        """Count what is done, before anybody is told of it."""
         cells = self.cells
         cells[READS] += reads
         cells[WRITES] += writes
