@@ -1,8 +1,8 @@
 """An NSU at the far end of links, and hosts at this end: what `distance.py` and `unequal.py` measure.
 
-A host is told by the server where its data ports are. So that it comes to the relay when it goes there, the server lives
-in a network namespace with nothing but its own loopback, and the relay listens on the very same addresses out here. The
-peers live in there too. Namespaces are for root.
+A host is told by the server where its data ports are. So that it comes to the relay when it goes there, the server
+lives in a network namespace with nothing but its own loopback, and the relay listens on the very same addresses out
+here. The peers live in there too. Namespaces are for root.
 """
 
 import os
