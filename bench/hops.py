@@ -28,6 +28,7 @@ from hostside.settings import DiskSettings, ServerEntry
 from hostside.wiring import make_wiring
 from ipc.child import Life
 from ipc.counters import CounterTable
+from ipc.latency import LATENCY_CELLS
 from ipc.loop import Loop
 from protocol.data import ServerData, UnitLimits, host_data, server_data
 from protocol.ops import Op
@@ -80,8 +81,10 @@ def make_srw(folder: Path, sock: socket.socket) -> ServerReaderWriter:
     os.close(read_end)
     life = Life(write_end, CounterTable(1, ("beat",)).row(0).cells)
     view = HostView([partition], [0])
-    counters = CounterTable(1, COUNTERS).row(0)
-    return ServerReaderWriter(sock, machine, view, {}, writes_through=False, life=life, counters=counters)
+    counters, latencies = CounterTable(1, COUNTERS).row(0), CounterTable(1, LATENCY_CELLS).row(0)
+    return ServerReaderWriter(
+        sock, machine, view, {}, writes_through=False, life=life, counters=counters, latencies=latencies
+    )
 
 
 def time_srw(op: Op, profile: cProfile.Profile | None = None) -> float:

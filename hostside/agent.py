@@ -34,6 +34,7 @@ from hostside.wiring import HEARTS, PATH_COUNTERS, Wiring
 from ipc.child import Life
 from ipc.endpoints import endpoint
 from ipc.exits import Exit
+from ipc.latency import LONGEST
 from ipc.memory_pressure import withstand_memory_pressure
 from ipc.silence import Silence
 from ipc.tcp import keep_alive, least_round_trip_s, unanswered_s
@@ -143,6 +144,9 @@ class Agent:
         self.disk = 0
         """Whose command came last."""
         self.together = Together(self.where_the_disk_is)
+        self.latencies = wiring.latencies.row(order.path).cells
+        self.turn_ns = self.heard_ns
+        """When this turn of the loop began."""
 
     # -- the loop ------------------------------------------------------------------------------------------------
 
@@ -161,7 +165,7 @@ class Agent:
                 self.withstands = True
                 withstand_memory_pressure()
             events = self.poll.poll(LOOK_EVERY_S)
-            now_ns = self.life.beat()
+            now_ns = self.turn_ns = self.life.beat()
             for fd, event in events:
                 if fd == commands_fd:
                     self.fetch_commands()
@@ -234,7 +238,7 @@ class Agent:
             if payload is not None:
                 out.append(payload)
                 self.queued_bytes += length
-            self.sent.append((header, command, self.queued_bytes))
+            self.sent.append((header, command, self.queued_bytes, self.turn_ns))
             if flags & TRACE:
                 self.traced.append((disk, tag, self.queued_bytes))
 
@@ -277,7 +281,7 @@ class Agent:
         """Appendix A (7), message 7H: complete the operations. The hot loop; what is not plain goes to `finish`."""
         path, incarnation, reports = self.order.path, self.order.incarnation, self.reports
         read_bytes = written_bytes = plain = 0
-        for (header, command, end_bytes), answer in finished:
+        for (header, command, end_bytes, _), answer in finished:
             if end_bytes > self.gone_bytes:
                 raise PathLost(f"{self.where()} answered a request before it had the whole of it")
             self.headers.append(header)
@@ -293,6 +297,9 @@ class Agent:
                 self.pinged = False
             else:
                 self.finish(command, answer)
+        if finished:  # a batch at a time, by its eldest: exact enough, and next to nothing for each
+            took_ns = self.heard_ns - finished[0][0][3]
+            self.latencies[min(took_ns >> 10, LONGEST).bit_length()] += len(finished)
         cells = self.cells
         cells[REQUESTS] += plain
         cells[READ_BYTES] += read_bytes

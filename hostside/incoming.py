@@ -20,8 +20,9 @@ from protocol.limits import HEADER_BYTES, SPLIT_BYTES
 
 Command = tuple[int, ...]
 """The fields of a COMMAND packet."""
-Sent = tuple[memoryview, Command, int]
-"""On the wire: the header in use, the command, and how many bytes were queued when it was behind all of them."""
+Sent = tuple[memoryview, Command, int, int]
+"""On the wire: the header in use, the command, how many bytes were queued when it was behind all of them, and when its
+turn began, in nanoseconds."""
 Finished = tuple[Sent, Answer | None]
 """A request and its answer; None for the good answer to a plain request, which says nothing more."""
 
@@ -129,7 +130,7 @@ class Incoming:
 
     def _scatter(self, first: int) -> None:
         """Lay out the places of the large READs that come next, from the `first` of those sent on."""
-        for number, (_, command, _) in enumerate(islice(self._sent, first, AHEAD_MAX), first):
+        for number, (_, command, _, _) in enumerate(islice(self._sent, first, AHEAD_MAX), first):
             if command[1] != READ or command[7] < LARGE_BYTES:
                 return
             slot = self._slot_of(command)

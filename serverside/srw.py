@@ -36,6 +36,7 @@ from typing import Final, Protocol
 from ipc.child import Life
 from ipc.counters import CounterRow
 from ipc.exits import Exit
+from ipc.latency import LONGEST
 from ipc.together import Together
 from ipc.vectors import rest_after
 from protocol.crc import crc32c
@@ -105,6 +106,7 @@ class ServerReaderWriter:
         writes_through: bool,
         life: Life,
         counters: CounterRow,
+        latencies: CounterRow,
     ) -> None:
         self.sock = sock
         self.machine = machine
@@ -114,6 +116,7 @@ class ServerReaderWriter:
         self.writes_through = writes_through
         self.life = life
         self.cells = counters.cells
+        self.latencies = latencies.cells
         self.buffer = bytearray(RECEIVE_BYTES)
         self.received = memoryview(self.buffer)
         self.start = 0
@@ -153,7 +156,10 @@ class ServerReaderWriter:
                 self.open = False  # a frame in doubt that deserves no answer: the stream can't be trusted any more
             self.collect()
             self.send_answers()
-            self.together.turn(self.answered - answered)
+            answered = self.answered - answered
+            took_ns = time.monotonic_ns() - self.received_ns
+            self.latencies[min(took_ns >> 10, LONGEST).bit_length()] += answered
+            self.together.turn(answered)
         self.close()
         return Exit.OK
 
@@ -263,7 +269,13 @@ class ServerReaderWriter:
                 continue
             self.answers += 1
             if self.answers >= ANSWERS_MAX or self.scratch_used >= SEND_AT_BYTES:
+                self.count(reads, read_bytes, writes, written_bytes)
+                reads = writes = read_bytes = written_bytes = 0
                 self.send_answers()
+        self.count(reads, read_bytes, writes, written_bytes)
+
+    def count(self, reads: int, read_bytes: int, writes: int, written_bytes: int) -> None:
+        """Count what is done, before anybody is told of it."""
         cells = self.cells
         cells[READS] += reads
         cells[WRITES] += writes

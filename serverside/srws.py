@@ -85,7 +85,7 @@ class Srws:
         """Give the life of an SRW process."""
         session, storage, sock = login.session, self.storage, first.sock
         view = storage.view_of(session.host)
-        row = self.counters.row(seat)
+        row, latencies = self.counters.row(seat), self.latencies.row(seat)
 
         def main(life: Life) -> int:
             def alive() -> bool:
@@ -103,7 +103,9 @@ class Srws:
             )
             doors = storage.doors(seat, alive)
             through = session.version == 1
-            srw = ServerReaderWriter(sock, machine, view, doors, writes_through=through, life=life, counters=row)
+            srw = ServerReaderWriter(
+                sock, machine, view, doors, writes_through=through, life=life, counters=row, latencies=latencies
+            )
             life.ready()
             return srw.run(login.answer)
 

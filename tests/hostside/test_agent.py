@@ -397,6 +397,7 @@ def test_the_counters_count(rig2: Rig) -> None:
     talk(rig2)
     row = rig2.wiring.counters.row(PATH)
     assert [row.get(name) for name in ("requests", "errors", "read_bytes", "written_bytes")] == [3, 1, 1024, 512]
+    assert sum(rig2.wiring.latencies.row(PATH).cells) == 3
 
 
 # -- silence -----------------------------------------------------------------------------------------------------

@@ -44,7 +44,7 @@ class World:
         lba = REFUSED_LBA if refused else slot
         header = memoryview(bytearray(512))
         self.host.request(header, op, flags, 0, 1, lba, size, slot)
-        self.sent.append((header, (slot, op, flags, 1, 0, 0, slot, size, lba, 1), 0))
+        self.sent.append((header, (slot, op, flags, 1, 0, 0, slot, size, lba, 1), 0, 0))
         request = self.server.next(header, 0, 512)
         assert request is not None
         answer = memoryview(bytearray(512))
@@ -78,8 +78,8 @@ def test_every_answer_ends_where_it_belongs(large_bytes: int, rounds: list, seed
                     at += size
                 wire = wire[count:]
                 told += world.incoming.took(count)
-            assert [command[0] for (_, command, _), _ in told] == list(range(first, len(world.slots)))
-            for ((_, command, _), answer), (op, size, refused, with_crc) in zip(told, asked, strict=True):
+            assert [command[0] for (_, command, _, _), _ in told] == list(range(first, len(world.slots)))
+            for ((_, command, _, _), answer), (op, size, refused, with_crc) in zip(told, asked, strict=True):
                 is_refused = refused and op != Op.FLUSH
                 is_plain = op in (Op.READ, Op.WRITE) and not is_refused and not (with_crc and op == Op.READ)
                 assert is_plain if answer is None else bool(answer.status) == is_refused

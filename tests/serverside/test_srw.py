@@ -18,6 +18,7 @@ import pytest
 from ipc.child import HEART_NAMES, Child, Life, fork_child
 from ipc.counters import CounterTable
 from ipc.exits import Exit
+from ipc.latency import LATENCY_CELLS
 from protocol.crc import crc32c
 from protocol.data import UnitLimits, host_data, server_data
 from protocol.ops import Flag, Op
@@ -99,6 +100,7 @@ class Bench:
         self.door = Door(partitions)
         self.table = CounterTable(1, COUNTERS)
         self.hearts = CounterTable(1, HEART_NAMES)
+        self.latencies = CounterTable(1, LATENCY_CELLS)
         mine, theirs = tcp_pair()
         self.peer = DataPeer(mine, host_data(version, session=7, epoch=1 << 32, path=3, marker=99))
         limits = [UnitLimits(p.blocks, p.read_only, p.generation) for p in partitions]
@@ -111,6 +113,7 @@ class Bench:
             writes_through=version == 1,
             life=Life(-1, self.hearts.row(0).cells),
             counters=self.table.row(0),
+            latencies=self.latencies.row(0),
         )
         self.exit: Exit | None = None
         self.thread: threading.Thread | None = None
@@ -196,6 +199,9 @@ def test_what_is_written_is_read_and_lies_on_the_drive(bench: Bench, tmp_path: P
     assert (tmp_path / "drive0.img").read_bytes()[5 * 512 :][: len(data)] == data
     assert (bench.counted("writes"), bench.counted("written_bytes")) == (1, len(data))
     assert (bench.counted("reads"), bench.counted("read_bytes")) == (1, len(data))
+    bench.peer.close()
+    assert bench.ended()  # so the last turn is over
+    assert sum(bench.latencies.row(0).cells) == 2
 
 
 def test_requests_may_come_byte_by_byte(bench: Bench) -> None:
