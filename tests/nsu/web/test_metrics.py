@@ -5,13 +5,14 @@ import math
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
 from ipc.latency import BUCKETS
 from nsu.processes import ProcessUse
 from nsu.web.metrics import metrics_text
-from tests.nsu.found import Any, drive, found, path
+from tests.nsu.found import drive, found, path
 from tests.programs import needs, run
 
 PROJECT = Path(__file__).parents[3]
