@@ -62,7 +62,8 @@ def _section(verb: click.Command, words: str) -> Iterator[str]:
 
 def _usage(parameter: click.Parameter) -> str:
     if isinstance(parameter, click.Argument):
-        return (parameter.name or "").upper()
+        name = (parameter.name or "").upper()
+        return name if parameter.required else f"[{name}]"
     value = f" {_value(parameter)}" if _value(parameter) else ""
     return f"[{parameter.opts[0]}{value}]"
 
@@ -90,7 +91,9 @@ def _value(option: click.Parameter) -> str:
 
 
 def _default(option: click.Option) -> str:
-    return "" if option.is_flag else f"`{option.default}`"
+    """Give what is taken when it is not said; newer versions of click have a mark of their own for nothing."""
+    default = option.default
+    return "" if option.is_flag or default is None or type(default).__name__ == "Sentinel" else f"`{default}`"
 
 
 def _first_line(verb: click.Command) -> str:

@@ -28,7 +28,14 @@ def test_every_verb_with_every_option_is_in_it() -> None:
                 assert parameter.help
                 assert row.endswith(f" {parameter.help} |")
             else:
-                assert f"nsu {name} {(parameter.name or '').upper()}" in section
+                said = (parameter.name or "").upper()
+                assert f"nsu {name} {said if parameter.required else f'[{said}]'}" in section
+
+
+def test_nothing_stands_for_no_default() -> None:
+    rows = [line for line in reference_page().splitlines() if line.startswith("| `--show` |")]
+    assert rows
+    assert all("|  | As what" in row for row in rows)
 
 
 def test_tables_have_four_columns_whatever_stands_in_them() -> None:

@@ -44,7 +44,7 @@ class Client:
         self.token = token
         self.cookie: str | None = None
 
-    def send(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Reply:
+    def send(self, method: str, path: str, body: bytes | None = None, /, **headers: str) -> Reply:
         """Send a request; `_` in the name of a header stands for `-`."""
         given = {name.replace("_", "-"): value for name, value in headers.items()}
         if self.token is not None:

@@ -1,6 +1,7 @@
 """Proves that REST tells what `nsu status` knows, orders what the command line orders, and that /metrics is guarded."""
 
 import subprocess
+import time
 
 import pytest
 
@@ -30,7 +31,10 @@ def test_it_tells_what_status_knows(pages: Pages) -> None:
 
 def test_a_series_goes_on_where_it_was_left(pages: Pages) -> None:
     program = pages.program(Role.LOOK)
-    series = program.get("/api/v1/series").json
+    deadline_s = time.monotonic() + 20
+    while len((series := program.get("/api/v1/series").json)["points"]) < 1:
+        assert time.monotonic() < deadline_s
+        time.sleep(0.1)
     assert "host:host1" in series["points"][-1]["rates"]
     assert program.get(f"/api/v1/series?since={series['points'][-1]['at'] + 60}").json["points"] == []
 

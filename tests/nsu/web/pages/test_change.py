@@ -13,7 +13,8 @@ def agreed(person: Client, path: str, **fields: str) -> str:
     csrf = person.get("/").csrf
     plan = person.post(path, {"csrf": csrf, **fields})
     assert plan.status == 200, plan.text
-    return person.told(person.post(path, plan.hidden))
+    ticked = {"force": "on"} if 'name="force"' in plan.text else {}
+    return person.told(person.post(path, {**plan.hidden, **ticked}))
 
 
 def test_the_life_of_a_partition(pages: Pages) -> None:
