@@ -281,6 +281,7 @@ class Agent:
         """Appendix A (7), message 7H: complete the operations. The hot loop; what is not plain goes to `finish`."""
         path, incarnation, reports = self.order.path, self.order.incarnation, self.reports
         read_bytes = written_bytes = plain = 0
+        asked = len(finished)
         for (header, command, end_bytes, _), answer in finished:
             if end_bytes > self.gone_bytes:
                 raise PathLost(f"{self.where()} answered a request before it had the whole of it")
@@ -295,11 +296,12 @@ class Agent:
                 reports[disk] += pack_report(tag, DONE, 0, path, incarnation, disk, 0, 0, 0, 0)
             elif answer.tag == PING_TAG and answer.op == PING:
                 self.pinged = False
+                asked -= 1
             else:
                 self.finish(command, answer)
-        if finished:  # a batch at a time, by its eldest: exact enough, and next to nothing for each
-            took_ns = self.heard_ns - finished[0][0][3]
-            self.latencies[min(took_ns >> 10, LONGEST).bit_length()] += len(finished)
+        if asked:  # a batch at a time, by its eldest, which a ping would stand before: exact enough, and costs nothing
+            took_ns = self.heard_ns - finished[-asked][0][3]
+            self.latencies[min(took_ns >> 10, LONGEST).bit_length()] += asked
         cells = self.cells
         cells[REQUESTS] += plain
         cells[READ_BYTES] += read_bytes

@@ -10,6 +10,8 @@ Rules
   * Every `LOOK_TURNS` turns look where the others are, and how long this process has waited for the processor each
     time that it got it. Somebody else may need that one: more than `WAIT_MOST_NS`, and it roams for `SHY_TURNS`.
   * Turns are counted, not seconds: no look at a clock on the way of a block.
+  * Which processors it may use is asked at each joining, and if it is found to be elsewhere than it went, somebody else
+    has put it there (taskset, a cpuset): then it stays.
 """
 
 import ctypes
@@ -29,14 +31,15 @@ _getcpu = ctypes.CDLL(None).sched_getcpu
 class Together:
     """Where this process runs. `where` gives the processor of those that it works with; below 0: there is none."""
 
-    __slots__ = ("_allowed", "_alone", "_patience", "_slices", "_waited_ns", "_where", "at")
+    __slots__ = ("_alone", "_at_home", "_patience", "_slices", "_waited_ns", "_where", "at")
 
     def __init__(self, where: Callable[[], int]) -> None:
         self._where = where
-        self._allowed = frozenset(os.sched_getaffinity(0))
+        self._at_home = os.sched_getaffinity(0)
+        """Where it may run while it roams."""
         self._alone = 0
         """Turns in a row with one thing to do."""
-        self._patience = ALONE_TURNS if len(self._allowed) > 1 else 1 << 62
+        self._patience = ALONE_TURNS
         self._waited_ns = self._slices = 0
         self.at = -1
         """The processor it has joined; below 0: it roams."""
@@ -54,9 +57,10 @@ class Together:
 
     def roam(self) -> None:
         """Go wherever the kernel likes."""
+        with suppress(OSError):  # somebody has taken all of them away meanwhile
+            if os.sched_getaffinity(0) == {self.at}:
+                os.sched_setaffinity(0, self._at_home)
         self.at = -1
-        with suppress(OSError):  # somebody has taken processors away meanwhile
-            os.sched_setaffinity(0, self._allowed)
 
     def _look(self) -> None:
         self._alone = 0
@@ -65,7 +69,13 @@ class Together:
         if self.at >= 0 and (at < 0 or self._waits_long()):
             self.roam()
             self._patience = ALONE_TURNS if at < 0 else SHY_TURNS
-        elif at != self.at and at in self._allowed:
+        elif at != self.at:
+            self._join(at)
+
+    def _join(self, at: int) -> None:
+        if self.at < 0:
+            self._at_home = os.sched_getaffinity(0)
+        if len(self._at_home) > 1 and at in self._at_home:
             with suppress(OSError):
                 os.sched_setaffinity(0, {at})
                 self.at = at

@@ -8,7 +8,8 @@ same for all levels without redundancy.
   * `spans(offset, length)` covers the same bytes in as few pieces as may be, for work in which the order of
     the bytes does not matter (TRIM, WRITE ZEROES): a terabyte of raid0 is one span for each drive, not a list
     of stripes.
-  * With one drive, a byte of the array is the same byte of the drive.
+  * Without redundancy and with one drive, a byte of the array is the same byte of the drive. A mirror of which one
+    drive is left is another thing: there is a superblock, and all that changes it goes through the array's owner.
 
 Ranges are checked at the border, against `capacity_blocks`; here they are asserted. Errors are DriveErrors.
 """
@@ -78,8 +79,11 @@ class Array(Ownership, ABC):
         self.capacity_bytes = self._capacity_bytes()
         assert self.capacity_bytes % BLOCK_BYTES == 0
         self.capacity_blocks = self.capacity_bytes // BLOCK_BYTES
-        self.only_drive = drives[0] if len(drives) == 1 else None
-        """Of an array of one drive, that drive: "a byte of the array is the same byte of the drive"."""
+        self.only_drive = self._only_drive()
+        """The drive of which each byte is the same byte of the array, if there is one: it may be used directly."""
+
+    def _only_drive(self) -> Drive | None:
+        return self.drives[0] if len(self.drives) == 1 else None
 
     @abstractmethod
     def _capacity_bytes(self) -> int:

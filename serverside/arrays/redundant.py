@@ -78,6 +78,10 @@ class Redundant(Array):
         for note in assembly.notes:
             say(f"nsu: server: {note}")
 
+    def _only_drive(self) -> Drive | None:
+        """None, also when one drive is all that is left: it has a superblock, and an owner."""
+        return None
+
     def _capacity_bytes(self) -> int:
         return self.layout.capacity_bytes
 

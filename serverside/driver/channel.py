@@ -59,7 +59,8 @@ class DriverChannel:
         )
         # The answers to come, and three times as many that a killed tenant has left.
         self.answers = [PacketQueue(ANSWER_BYTES, pipe_bytes=4 * POSTED_MOST * ANSWER_BYTES) for _ in range(seats)]
-        self._buffers = BufferPool(seats, SEAT_BYTES, holders={"seats": seats})
+        # Most seats are never taken, and most arrays never need an owner: so it costs nothing until it is used.
+        self._buffers = BufferPool(seats, SEAT_BYTES, holders={"seats": seats}, populated=False)
         self._cells = memoryview(mmap.mmap(-1, 8 * (1 + seats))).cast("Q")
 
     @property

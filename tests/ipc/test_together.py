@@ -106,3 +106,19 @@ def test_the_kernel_tells_how_long_one_has_waited() -> None:
     waited_ns, slices = waits()
     assert waited_ns - before_ns > 10_000_000
     assert slices > before
+
+
+@FEW
+def test_what_somebody_else_has_said_stays() -> None:
+    """An administrator binds the process while it is with others, and lets it go while it roams."""
+    together = Together(lambda: CPUS[0])
+    turns(together, ALONE_TURNS)
+    os.sched_setaffinity(0, {CPUS[1]})
+    together.turn(2)
+    assert os.sched_getaffinity(0) == {CPUS[1]}
+    turns(together, 2 * LOOK_TURNS)
+    assert os.sched_getaffinity(0) == {CPUS[1]}
+    os.sched_setaffinity(0, CPUS)
+    turns(together, 2 * LOOK_TURNS)
+    together.turn(2)
+    assert os.sched_getaffinity(0) == set(CPUS)

@@ -19,11 +19,12 @@ from serverside.drives.base import Drive, DriveError
 from serverside.drives.health import DriveHealth
 from serverside.drives.open import open_drive
 from serverside.errors import SettingsError
+from serverside.partitions.partition import Partition
 from serverside.redundancy.guard import Change
 from serverside.redundancy.head import read_label
 from serverside.redundancy.journal import Journal
 from serverside.redundancy.superblock import NO_PLACE
-from serverside.settings import ArraySettings, DriveSettings
+from serverside.settings import ArraySettings, DriveSettings, PartitionSettings
 from tests.serverside.redundancy.rig import patterned
 
 MIB = 1 << 20
@@ -329,3 +330,22 @@ def test_a_direct_read_leaves_a_mark_for_the_owner(opened: Open) -> None:
     assert reads(other_process(array)) is not None
     assert array.was_read()
     assert not array.was_read()
+
+
+def test_a_mirror_of_which_one_drive_is_left_is_not_that_drive(opened: Open) -> None:
+    """A partition goes straight to an array's only drive. Here that would read, and write, the superblock."""
+    array = opened("raid10", ["d0", "d1"])
+    array.own()
+    content = written(array)
+    array.release()
+    array = opened("raid10", ["d0", "gone"])
+    assert len(array.drives) == 1
+    blocks = array.capacity_blocks
+    partition = Partition(array, PartitionSettings("p", "unit0", 0, blocks - 1), None, 1, UUID(int=9))
+    assert partition.needs_owner(Op.WRITE, 0, 8, False)
+    with pytest.raises(OwnerNeeded):
+        partition.read_into(memoryview(bytearray(4096)), 0)
+    array.own()
+    found = bytearray(len(content))
+    partition.read_into(memoryview(found), 0)
+    assert found == content
