@@ -48,6 +48,8 @@ def worse(found: list[Verdict], kept: Mapping[str, float]) -> list[Verdict]:
 
 
 def kept_ratios() -> dict[str, float]:
+    if not KEPT.exists():
+        raise SystemExit("no ratios are kept to compare with: python -m bench.check --keep, on a quiet machine")
     return {name: float(ratio) for name, ratio in json.loads(KEPT.read_text())["ratios"].items()}
 
 

@@ -71,6 +71,11 @@ def least_us(rounds: int, prepare: Callable[[], None], work: Callable[[], None])
     return least_ns / 1000 / BATCH
 
 
+def profiled(profile: cProfile.Profile | None, work: Callable[[], None]) -> Callable[[], None]:
+    """Give `work` that is looked at by `profile`, if there is one, and by nobody before and after."""
+    return work if profile is None else lambda: profile.runcall(work)
+
+
 def make_srw(folder: Path, sock: socket.socket) -> ServerReaderWriter:
     drive = open_drive(DriveSettings(folder / "drive", BLOCKS * 512), DriveHealth(1), 0)
     array = open_array(ArraySettings("unit0", "jbod", (DriveSettings(folder / "drive"),)), [drive])
@@ -105,15 +110,11 @@ def time_srw(op: Op, profile: cProfile.Profile | None = None) -> float:
             theirs.send(batch)
 
         def work() -> None:
-            if profile:
-                profile.enable()
             srw.receive()
             srw.work()
             srw.send_answers()
-            if profile:
-                profile.disable()
 
-        found = least_us(ROUNDS, prepare, work)
+        found = least_us(ROUNDS, prepare, profiled(profile, work))
         assert empty(theirs, answers) == answers
         return found
 
@@ -155,20 +156,10 @@ def time_agent(op: Op, profile: cProfile.Profile | None = None) -> float:
             agent.receive()
         agent.post_reports()
 
-    def timed(work: Callable[[], None]) -> Callable[[], None]:
-        def run() -> None:
-            if profile:
-                profile.enable()
-            work()
-            if profile:
-                profile.disable()
-
-        return run
-
     least = [1e9, 1e9]
     for _ in range(ROUNDS):
-        least[0] = min(least[0], least_us(1, lambda: agent.commands.put_many(commands), timed(sending)))
-        least[1] = min(least[1], least_us(1, lambda: answer(server, theirs), timed(receiving)))
+        least[0] = min(least[0], least_us(1, lambda: agent.commands.put_many(commands), profiled(profile, sending)))
+        least[1] = min(least[1], least_us(1, lambda: answer(server, theirs), profiled(profile, receiving)))
         wiring.disks[0].reports.get_many()
     return sum(least)
 
@@ -204,16 +195,6 @@ def time_disk(op: Op, profile: cProfile.Profile | None = None) -> float:
     loop.after_each(gather)
     least = [1e9, 1e9]
 
-    def timed(work: Callable[[], None]) -> Callable[[], None]:
-        def run() -> None:
-            if profile:
-                profile.enable()
-            work()
-            if profile:
-                profile.disable()
-
-        return run
-
     def answering() -> None:
         driver.receive(reports.pop())
         batches.clear()
@@ -223,8 +204,8 @@ def time_disk(op: Op, profile: cProfile.Profile | None = None) -> float:
     loop.call_later(0, loop.stop)
     loop.run()
     for _ in range(ROUNDS):
-        least[0] = min(least[0], least_us(1, lambda: theirs.sendall(asked), timed(loop.run)))
-        least[1] = min(least[1], least_us(1, lambda: reports.append(answers(batches)), timed(answering)))
+        least[0] = min(least[0], least_us(1, lambda: theirs.sendall(asked), profiled(profile, loop.run)))
+        least[1] = min(least[1], least_us(1, lambda: reports.append(answers(batches)), profiled(profile, answering)))
         empty(theirs, BATCH * 16)
     loop.close()
     return sum(least)

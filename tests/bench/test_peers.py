@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.fio import jobs_of, run_fio
+from bench.fio import jobs_of, parsed_log, rate_together, run_fio
 from bench.load import USE_BYTES, Load
 from bench.peers import PEERS, serving
 from bench.processes import family
@@ -40,3 +40,11 @@ def test_a_job_that_could_not_connect_is_no_figure() -> None:
     assert jobs_of({"jobs": [good]}) == [good]
     with pytest.raises(RuntimeError, match="1 of 2 jobs"):
         jobs_of({"jobs": [good, broken]})
+
+
+def test_the_rate_of_several_jobs_is_that_of_the_time_in_which_all_ran() -> None:
+    early = parsed_log("1000, 10, 0, 4096, 0, 0\n1020, 20, 0, 4096, 0, 0\n1040, 20, 0, 4096, 0, 0\n")
+    late = parsed_log("1020, 5, 0, 4096, 0\n1040, 30, 0, 4096, 0\n1060, 90, 0, 4096, 0\n")
+    assert rate_together([early, late]) == 20 + 30
+    with pytest.raises(RuntimeError, match="same time"):
+        rate_together([early, [(2000, 1), (2020, 1)]])

@@ -11,10 +11,11 @@ from fastapi.responses import RedirectResponse
 
 from nsu.conf.errors import ChangeRefused, ConfErrors
 from nsu.conf.load import digest_of, read_text
+from nsu.partitions.view import find
 from nsu.web import view
 from nsu.web.api import bodies
 from nsu.web.gate import CSRF_FIELD, Asker, TheSite
-from nsu.web.orders import VERBS, Orders, partitions
+from nsu.web.orders import VERBS, Orders
 from nsu.web.pages.forms import body_of
 from nsu.web.pages.render import Form, MaySend, Visitor, page
 from nsu.web.refusals import Refused, refusal_of
@@ -52,10 +53,11 @@ def change(
 def _change(
     request: Request, site: Site, visitor: Asker, title: str, form: Any, refused: Refused | None = None
 ) -> Response:
-    known = next((one for one in partitions(site) if one["title"] == title), None)
-    if known is None:
-        raise refused or Refused(404, f"there is no partition {title}")
-    values = {"partition": known, "hosts": _hosts(site.watcher.found()), "form": form, "refused": refused}
+    try:
+        known = find(read_text(site.conf_path), title)  # by any of its names: sharing it gives it another title
+    except ChangeRefused as error:
+        raise refused or Refused(404, str(error)) from error
+    values = {"partition": known.as_dict(), "hosts": _hosts(site.watcher.found()), "form": form, "refused": refused}
     return page(request, "partition.html", visitor, refused.status if refused else 200, values)
 
 
