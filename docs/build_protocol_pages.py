@@ -148,10 +148,10 @@ def bounds() -> str:
     tree = ast.parse(Path(limits.__file__).read_text())
     rows = []
     for node, after in zip(tree.body, tree.body[1:], strict=False):
-        if isinstance(node, ast.Assign) and isinstance(after, ast.Expr):
-            assert isinstance(node.targets[0], ast.Name)
+        if isinstance(node, ast.AnnAssign) and isinstance(after, ast.Expr):
+            assert isinstance(node.target, ast.Name)
             assert isinstance(after.value, ast.Constant)
-            name = node.targets[0].id
+            name = node.target.id
             rows.append((f"`{name}`", getattr(limits, name), " ".join(str(after.value.value).split())))
     return table(("bound", "value", "reason"), rows)
 

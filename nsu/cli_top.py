@@ -28,7 +28,7 @@ EVERY_LEAST_S, EVERY_MOST_S = 0.2, 60.0
 @conf_option
 @json_option
 def top(once: bool, every_s: float, conf_path: Path, as_json: bool) -> None:
-    """What moves now: hosts, paths, drives, processes, and what is wrong.
+    """What moves now: hosts, paths, drives, processes; what is wrong.
 
     Until Control-C. With --json one object on each line.
     """

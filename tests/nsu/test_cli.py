@@ -14,6 +14,7 @@ from ipc.control import ControlError
 from nsu import __version__
 from nsu.cli import main
 from nsu.cli_base import unanswered
+from nsu.compiled import in_use
 from nsu.supervisor import lock_state
 from tests.harness import World
 from tests.nsu.test_roles import BAD, GOOD
@@ -82,7 +83,7 @@ def test_help_fits_80_columns_and_cuts_nothing_off(arguments: list[str]) -> None
 
 
 def test_the_version() -> None:
-    assert call("--version").stdout == f"nsu, version {__version__}\n"
+    assert call("--version").stdout == f"nsu, version {__version__}, {in_use()}\n"
 
 
 # --- check ---
