@@ -61,8 +61,11 @@ def _of_server(found: Found) -> Iterator[Alarm]:
                 NOTE, f"port {port['address']}:{port['port']}", "it takes no connection now: all its places are taken"
             )
     known = set(found["supervisor"]["warnings"])
+    names = [array["name"] for array in server["arrays"]]
+    # What is told above of drives and arrays stands among the server's warnings too.
+    twice = tuple(start for name in names for start in (f"array {name}: place ", f"array {name} has stopped"))
     for sentence in server["warnings"]:
-        if sentence not in known:
+        if sentence not in known and not sentence.startswith(twice):
             yield Alarm(WARNING, "server", sentence)
 
 

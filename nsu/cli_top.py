@@ -28,9 +28,9 @@ EVERY_LEAST_S, EVERY_MOST_S = 0.2, 60.0
 @conf_option
 @json_option
 def top(once: bool, every_s: float, conf_path: Path, as_json: bool) -> None:
-    """What moves now: hosts, paths, drives, processes; what is wrong.
+    """What moves now, and what is wrong.
 
-    Until Control-C. With --json one object on each line.
+    Hosts, paths, drives and processes, until Control-C. With --json one object on each line.
     """
     state_dir = running_state_or_exit(conf_path)
     try:

@@ -61,6 +61,13 @@ def test_the_urgent_come_first_and_each_once() -> None:
     assert [alarm.severity for alarm in alarms] == [URGENT] * 3 + [WARNING] + [NOTE]
 
 
+def test_what_the_server_warns_of_in_other_words_is_told_once() -> None:
+    changed = found()
+    changed["server"]["arrays"][0]["drives"][1].update(state="out", why_out="EIO")
+    changed["server"]["warnings"] = ["array unit0: place 1 is out: EIO", "array unit0: the drive at place 0 is slow"]
+    assert [alarm.about for alarm in alarms_of(changed)] == ["drive /srv/drive1.img", "server"]
+
+
 def test_sessions_partitions_and_paths_come_change_and_go() -> None:
     after = found()
     after["server"]["sessions"] = []

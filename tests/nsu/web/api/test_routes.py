@@ -26,7 +26,8 @@ def test_it_tells_what_status_knows(pages: Pages) -> None:
     assert [one["title"] for one in program.get("/api/v1/partitions").json][:2] == ["host1/data", "host1/logs"]
     assert program.get("/api/v1/servers").json[0]["paths_up"] == 2
     assert program.get("/api/v1/timers").json
-    assert program.get("/api/v1/alarms").json == []
+    wrong = [alarm for alarm in program.get("/api/v1/alarms").json if alarm["severity"] != "note"]
+    assert wrong == []
 
 
 def test_a_series_goes_on_where_it_was_left(pages: Pages) -> None:

@@ -32,7 +32,7 @@ def test_the_life_of_a_partition(pages: Pages) -> None:
     assert "is taken from host1" in agreed(person, "/partitions/unassign", partition="host2/post", host="host1")
     assert "read-only from now on" in agreed(person, "/partitions/access", partition="host2/post", access="read-only")
     assert "is deleted" in agreed(person, "/partitions/delete", partition="host2/post")
-    assert pages.world.machine.conf.read_text() == before
+    assert pages.world.machine.conf.read_text().rstrip() == before.rstrip()
     audit = pages.program().get("/api/v1/audit?most=2").json
     assert [(entry["what"], entry["outcome"]) for entry in audit] == [
         ("partition delete", "done"),

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.system
 @pytest.mark.parametrize(
     ("path", "words"),
     [
-        ("/", ["Nothing is wrong", "hosts logged in", "Array unit0: data of host1"]),
+        ("/", ["Alarms", "hosts logged in", "Array unit0: data of host1"]),
         ("/arrays", ["raid5", "drive0.img", "drive2.img", "Replace", "Compare everything"]),
         ("/partitions", ["data", "logs", "read-write", "Create a partition"]),
         ("/hosts", ["host1", "host2", "0x02", "srw:host1:0 operations_s"]),
