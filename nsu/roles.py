@@ -55,7 +55,8 @@ def mains(conf_path: Path, loaded: Loaded, seen: Stamp | None, words: LastWords)
     found: dict[str, Main] = {}
     server, host = loaded.server, loaded.host
     if server is not None:
-        watch = ConfWatch(conf_path, server, seen)
+        state_dir = server.state_dir
+        watch = ConfWatch(conf_path, server, seen, lambda text: note_by_hand(state_dir, text, time.time()))
         found["server"] = lambda life: start_server(life, watch, words)
     if host is not None:
         found["host"] = lambda life: start_host(life, host, words)
@@ -112,9 +113,19 @@ def start_web(life: Life, conf_path: Path, machine: MachineSettings, words: Last
 
 
 class ConfWatch:
-    """Looks whether nsu.conf has changed, and loads it when it has. A bad file changes nothing."""
+    """Looks whether nsu.conf has changed, and loads it when it has. A bad file changes nothing.
 
-    def __init__(self, path: Path, settings: ServerSettings, seen: Stamp | None) -> None:
+    `note` gets each good text, the one of the start too.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        settings: ServerSettings,
+        seen: Stamp | None,
+        note: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.note = note
         self.path = path
         self.settings = settings
         self.seen = seen
@@ -149,7 +160,7 @@ class ConfWatch:
 
     def take_text(self, text: str) -> None:
         self.digest = digest_of(text)
-        note_by_hand(self.settings.state_dir, text, time.time())
+        self.note(text)
 
     def fresh(self) -> ServerSettings | None:
         """Give new settings of the server role, or None."""

@@ -57,10 +57,10 @@ def test_programs_get_json_and_nothing_else(conf: Path) -> None:
 
 
 def test_a_bad_file_is_told_by_its_lines(conf: Path) -> None:
-    conf.write_text("HOST x\n  COLOUR = red\n")
+    conf.write_text(f"MACHINE box1\n  STATE = {conf.parent}/state\nHOST x\n  COLOUR = red\n")
     result = call(conf, yes=True)
     assert result.exit_code == 1
-    assert "nsu.conf:2: COLOUR" in result.stderr
+    assert "nsu.conf:4: COLOUR" in result.stderr
 
 
 def test_who_stands_behind_sudo_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from hostside import open_disk
 from ipc.control import ControlError, control_call
-from nsu.conf.load import load_file
+from nsu.conf.load import digest_of, load_file
 from nsu.last_words import LastWords
 from nsu.roles import ConfWatch, HostWatch, mains, sentence_of, stamp
 from serverside.drives.base import DriveError
@@ -105,6 +105,22 @@ def test_a_changed_file_gives_new_settings_once(conf: Conf) -> None:
     fresh = conf.watch.fresh()
     assert Conf.last_lba(fresh) == 999
     assert conf.watch.fresh() is None
+
+
+def test_each_good_text_is_noted_and_whoever_waits_for_one_is_told_how_far_it_is(conf: Conf) -> None:
+    noted: list[str] = []
+    conf.watch.note = noted.append
+    assert conf.watch.newest() == conf.watch.settings
+    assert conf.watch.describe() == {"path": str(conf.path), "digest": digest_of(GOOD), "errors": []}
+    conf.write(BAD)
+    conf.watch.fresh()
+    told = conf.watch.describe()
+    assert told["digest"] == digest_of(BAD)
+    assert "raid9" in told["errors"][0]
+    conf.write(CHANGED)
+    conf.watch.fresh()
+    assert conf.watch.describe()["errors"] == []
+    assert noted == [GOOD, CHANGED]
 
 
 def test_a_bad_file_changes_nothing_and_is_told_once(conf: Conf, capsys: pytest.CaptureFixture[str]) -> None:

@@ -22,8 +22,8 @@ from tests.programs import needs, run
 pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
 
 MIB = 1 << 20
-FIO_S = 5
-CHANGE_AFTER_S = 1.5
+FIO_S = 4
+CHANGE_AFTER_S = 1.0
 """fio is at work by then."""
 
 

@@ -197,7 +197,7 @@ def live(seed: int, deeds: int) -> None:
 seeds = st.integers(0, 1 << 40)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(seeds, st.integers(1, 25))
 def test_random_lives(seed: int, deeds: int) -> None:
     live(seed, deeds)

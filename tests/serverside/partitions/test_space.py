@@ -107,6 +107,10 @@ def test_an_extent_named_twice_or_beyond_the_array_does_no_harm() -> None:
     assert free_extents(0, []) == []
 
 
+def test_an_extent_inside_another_frees_nothing() -> None:
+    assert free_extents(100, [Extent(0, 49), Extent(10, 19)]) == [Extent(50, 99)]
+
+
 def test_deleted_neighbours_are_one_piece_again() -> None:
     a, b, c = Extent(0, 9), Extent(10, 19), Extent(20, 29)
     assert free_extents(30, [a, c]) == [b]

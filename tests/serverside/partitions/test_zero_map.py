@@ -76,6 +76,14 @@ def test_runs_say_what_is_ours(tmp_path: Path) -> None:
     assert list(zero_map.runs(MIB + 512, 512)) == [(True, MIB + 512, 512)]
 
 
+def test_where_the_last_chunk_of_ours_ends_nothing_was_written_behind(tmp_path: Path) -> None:
+    zero_map = open_map(tmp_path, 20 * BLOCKS_A_MIB + 5, Log())
+    assert zero_map.live_end_bytes == 0
+    for at_mib, end_bytes in ((0, MIB), (9, 10 * MIB), (3, 10 * MIB), (7, 10 * MIB), (20, 20 * MIB + 5 * 512)):
+        zero_map.claim(at_mib * MIB, 512)
+        assert zero_map.live_end_bytes == end_bytes
+
+
 def test_a_claim_that_fails_claims_nothing(tmp_path: Path) -> None:
     def fails(_offset_bytes: int, _length_bytes: int) -> None:
         raise DriveError(28, "no room")
