@@ -52,4 +52,8 @@ def pages() -> Iterator[Pages]:
             tokens[role] = Tokens(world.machine.state).create(f"test {role.word}", role)[1]
         world.machine.wait_for(lambda status: len(status["server"]["hosts"]) == 2)
         world.machine.wait_for(lambda status: all(one["state"] == "ready" for one in status["supervisor"]["processes"]))
-        yield Pages(world, tokens)
+        made = Pages(world, tokens)
+        # What the pages show may be some seconds old.
+        program = made.program()
+        world.machine.wait_for(lambda _: len(program.get("/api/v1/hosts").json) == 2)
+        yield made
