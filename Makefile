@@ -38,6 +38,8 @@ bench:  ## our figures beside nbdkit's, on this machine, now
 	@tools/setup_venv.sh test bench
 	@tools/debian_packages.sh fio nbdkit
 	.venv/bin/python -m bench.run $(BENCH_FLAGS)
+	.venv/bin/python -m bench.distance $(BENCH_FLAGS)
+	.venv/bin/python -m bench.unequal
 	.venv/bin/python -m bench.arrays
 
 docs:  ## the pages that are printed from the code
