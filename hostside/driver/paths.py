@@ -14,42 +14,22 @@ Rules
   * A server that answers ESHUTDOWN gets nothing more on that path in this incarnation (trap 23); nor does a path that
     says CLOSING.
   * The next constituent goes to the path that is expected to finish it first: (bytes that it holds + this
-    one's) times its slowness. So two unequal networks share the load by what they can do, and a path
+    one's) over its measured rate. So two unequal networks share the load by what they can do, and a path
     whose server or drive stalls is avoided while it stalls (trap 19).
   * A command weighs `COMMAND_COST_BYTES` more than its payload: small ones are not free.
 
-Slowness: 1 for a path as good as any. Always one constituent on each path is timed, from its giving to its end. Where
-that takes clearly longer than the mean of all paths, slowness grows; where it takes clearly less, it falls so far that
-as much is given there as then; where times are alike it falls back to 1, slowly. So the times of all paths in use
-become alike, which is what "finish first" ends in, and paths that are alike hold alike.
-
-Why not a rate, bytes ended over time: over a long way a path that holds little moves little, however much it could.
-Its rate is low because it is given little, and it is given little because its rate is low: of eight equal paths at
-20 ms five stood all but idle while the others filled their TCP windows. A time does not fall into that trap: until
-something is full, it does not depend on what is held.
-
-A path that was slow once, and is never chosen since, would be slow for ever; therefore one that stood idle for
-`PROBE_S` is given a constituent to show what it can.
+Rate: bytes ended over the time in which the path held something, both as sums that forget (an exponentially
+weighted mean that bursts of reports do not disturb). A path that was measured slow once, and is never
+chosen since, would be slow for ever; therefore one that stood idle for `PROBE_S` is given a constituent to
+show what it can.
 """
-
-from math import inf, sqrt
 
 COMMAND_COST_BYTES = 4096
 RATE_AT_FIRST = 100e6
-"""Bytes per second, of a path not measured yet: its slowness is 1."""
-SLOWNESS_MOST = 1000.0
-ALIKE = 1.25
-"""Times that differ by less are alike, """
-ALIKE_S = 0.0001
-"""or that differ by less than this: a process was put aside for a moment."""
-STEP_MOST = 2.0
-"""By how much one sample may raise the slowness."""
-FORGET = 0.9
-"""What is left of the slowness beyond 1 after a sample that was no worse than the mean."""
-NEW = 0.125
-"""The weight of a sample in the mean of all paths."""
-LATE = 2.0
-"""After so many times the mean time a constituent is late."""
+"""Bytes per second, of a path not measured yet."""
+_FIRST_WEIGHT_BYTES = 65536
+_KEEP = 0.875
+"""How much of the sums a new sample leaves."""
 PROBE_S = 1.0
 
 
@@ -64,22 +44,20 @@ class Path:
     __slots__ = (
         "batch",
         "busy_from_s",
+        "bytes_sum",
         "done_bytes",
         "era",
         "held_bytes",
         "incarnation",
         "index",
         "is_closing",
-        "late_at_s",
         "room",
-        "slowness",
-        "timed_bytes",
-        "timed_from_s",
-        "timing_bytes",
+        "seconds_per_byte",
+        "seconds_sum",
         "window",
     )
 
-    def __init__(self, index: int, incarnation: int, slowness: float, now_s: float, era: int) -> None:
+    def __init__(self, index: int, incarnation: int, seconds_per_byte: float, now_s: float, era: int) -> None:
         self.index = index
         self.incarnation = incarnation
         self.era = era
@@ -90,17 +68,12 @@ class Path:
         self.held_bytes = 0
         """What it was given and has not ended, in cost."""
         self.done_bytes = 0
-        """What it has ended since that was last looked at."""
+        """What it has ended since the last sample."""
         self.busy_from_s = now_s
-        """When it was last given something while it held nothing, or ended something."""
-        self.slowness = slowness
-        self.timed_bytes = 0
-        """What it held when the timed constituent was given, that included."""
-        self.timing_bytes = 0
-        """What of it has not ended yet (a path ends in order what it holds); 0: nothing is timed."""
-        self.timed_from_s = 0.0
-        self.late_at_s = 0.0
-        """When the timed constituent is so late that its end need not be waited for, to learn from it."""
+        """Since when the time of the next sample counts."""
+        self.seconds_per_byte = seconds_per_byte
+        self.bytes_sum = float(_FIRST_WEIGHT_BYTES)
+        self.seconds_sum = seconds_per_byte * _FIRST_WEIGHT_BYTES
         self.is_closing = False
         self.batch: list[bytes] = []
         """COMMAND packets to be handed out."""
@@ -116,17 +89,19 @@ class Path:
         self.batch.clear()
         return packets
 
-    def time_next(self, cost_bytes: int, now_s: float, late_after_s: float) -> None:
-        """Time the constituent that it is given now."""
-        self.timed_bytes = self.timing_bytes = self.held_bytes + cost_bytes
-        self.timed_from_s = now_s
-        self.late_at_s = now_s + late_after_s
+    def sample(self, now_s: float) -> None:
+        """Take what ended since the last sample into the rate."""
+        self.bytes_sum = self.bytes_sum * _KEEP + self.done_bytes
+        self.seconds_sum = self.seconds_sum * _KEEP + (now_s - self.busy_from_s)
+        self.seconds_per_byte = max(self.seconds_sum / self.bytes_sum, 1e-12)
+        self.done_bytes = 0
+        self.busy_from_s = now_s
 
 
 class Paths:
     """All paths of the disk's server."""
 
-    __slots__ = ("_ended", "_next_probe_s", "_now_s", "_score", "_took_s", "era", "live", "pathless_since_s")
+    __slots__ = ("_ended", "_next_probe_s", "era", "live", "pathless_since_s")
 
     def __init__(self, now_s: float) -> None:
         self.live: list[Path] = []
@@ -134,12 +109,6 @@ class Paths:
         self._ended: dict[int, int] = {}
         """The newest lost incarnation of each path."""
         self._next_probe_s = now_s + PROBE_S
-        self._now_s = now_s
-        """Of the present giving."""
-        self._took_s = 0.0
-        """For how long a path had a constituent, on average over the last samples of all paths."""
-        self._score = 0.0
-        """And what the path held then, times its slowness."""
         self.pathless_since_s: float | None = now_s
         """Since when no path takes anything; None while one does."""
         self.era = 0
@@ -148,60 +117,30 @@ class Paths:
     def choose(self, cost_bytes: int) -> Path | None:
         """Give the path expected to finish `cost_bytes` more first; None when every window is full."""
         best = None
-        best_finish = 0.0
+        best_s = 0.0
         for path in self.live:
             if path.room > 0:
-                finish = (path.held_bytes + cost_bytes) * path.slowness
-                if best is None or finish < best_finish:
+                finish_s = (path.held_bytes + cost_bytes) * path.seconds_per_byte
+                if best is None or finish_s < best_s:
                     best = path
-                    best_finish = finish
-        if best is not None and not best.timing_bytes:
-            best.time_next(cost_bytes, self._now_s, LATE * (self._took_s or inf))
+                    best_s = finish_s
         return best
 
     def to_probe(self, now_s: float) -> Path | None:
-        """Give a path that has stood idle for long, at most one in `PROBE_S`: how slow it is may be out of date.
-
-        Called before each giving, of which it is also told the time.
-        """
-        self._now_s = now_s
+        """Give a path that has stood idle for long, at most one in `PROBE_S`: its rate may be out of date."""
         if now_s < self._next_probe_s:
             return None
         self._next_probe_s = now_s + PROBE_S
         for path in self.live:
             if path.room > 0 and not path.held_bytes and now_s - path.busy_from_s >= PROBE_S:
-                path.time_next(COMMAND_COST_BYTES, now_s, LATE * (self._took_s or inf))
                 return path
         return None
 
     def sample(self, now_s: float) -> None:
-        """Learn from every path that ended what is timed, or is late with it."""
+        """Measure every path that ended something."""
         for path in self.live:
             if path.done_bytes:
-                path.busy_from_s = now_s
-                if path.timing_bytes:
-                    path.timing_bytes -= path.done_bytes
-                    if path.timing_bytes <= 0:
-                        path.timing_bytes = 0
-                        path.timed_bytes = max(path.timed_bytes, path.done_bytes)  # of a probe the size was not known
-                        self._learn(path, now_s - path.timed_from_s)
-                path.done_bytes = 0
-            elif path.timing_bytes and now_s >= path.late_at_s:
-                took_s = now_s - path.timed_from_s
-                path.late_at_s = now_s + took_s
-                self._learn(path, took_s)
-
-    def _learn(self, path: Path, took_s: float) -> None:
-        """Compare a path's time with the mean of all."""
-        mean_s = self._took_s or took_s
-        if took_s > mean_s * ALIKE + ALIKE_S:
-            path.slowness = min(SLOWNESS_MOST, path.slowness * min(STEP_MOST, sqrt(took_s / mean_s)))
-        else:
-            if took_s * ALIKE + ALIKE_S < mean_s:
-                path.slowness = min(path.slowness, max(1.0, self._score / path.timed_bytes))
-            path.slowness = 1.0 + (path.slowness - 1.0) * FORGET
-        self._took_s = mean_s + (took_s - mean_s) * NEW
-        self._score += (path.timed_bytes * path.slowness - self._score) * NEW
+                path.sample(now_s)
 
     def available(self, index: int, incarnation: int, window: int, bytes_per_s: int, now_s: float) -> None:
         """Message 1H."""
@@ -214,7 +153,7 @@ class Paths:
         if path.incarnation != incarnation or path.is_closing:
             return
         if bytes_per_s:
-            path.slowness = RATE_AT_FIRST / bytes_per_s
+            path.seconds_per_byte = 1 / bytes_per_s
         path.resize(window)
         path.is_closing = window == 0
         self._note_pathless(now_s)
@@ -246,7 +185,8 @@ class Paths:
 
     def _open(self, index: int, incarnation: int, former: Path | None, now_s: float) -> Path:
         """Add an incarnation; it starts with what was measured of its predecessor."""
-        path = Path(index, incarnation, 1.0 if former is None else former.slowness, now_s, self.era)
+        rate = 1 / RATE_AT_FIRST if former is None else former.seconds_per_byte
+        path = Path(index, incarnation, rate, now_s, self.era)
         if former is not None:
             self.live.remove(former)
         self.live.append(path)
