@@ -45,7 +45,7 @@ bench:  ## our figures beside five peers', on this machine, now (BENCH_FLAGS=--q
 	@tools/debian_packages.sh gcc $(if $(findstring --quick,$(BENCH_FLAGS)),fio nbdkit,$(BENCH_PACKAGES))
 	@.venv/bin/python -m tools.compile
 	.venv/bin/python -m bench.run $(BENCH_FLAGS)
-	@[[ "$(BENCH_FLAGS)" == *--quick* ]] || for part in sizes growth arrays; do .venv/bin/python -m bench.$$part || exit; done
+	@[[ "$(BENCH_FLAGS)" == *--quick* ]] || for part in sizes growth distance unequal arrays; do .venv/bin/python -m bench.$$part || exit; done
 
 bench-check:  ## whether we have become much slower beside nbdkit: a minute, fails when so
 	@tools/setup_venv.sh test bench fast

@@ -2,10 +2,9 @@
 
 A host is told by the server where its data ports are. So that it comes to the relay when it goes there, the server
 lives in a network namespace with nothing but its own loopback, and the relay listens on the very same addresses out
-here. The peers live in there too. Namespaces are for root.
+here. Namespaces are for root.
 """
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,11 +12,11 @@ from pathlib import Path
 
 from bench.load import USE_BYTES
 from bench.relay import Address
+from bench.sides import NETWORKS, fill
 from hostside.settings import DiskSettings, ServerEntry
 from tests.harness import Host, Machine, Nsu, Unit, conf_text, free_ports, write_secret
 from tests.harness.netns import Namespace
 
-NETWORKS = ("127.0.0.1", "127.0.0.2")
 BLOCKS = USE_BYTES // 512
 
 
@@ -59,8 +58,7 @@ class FarServer:
 @contextmanager
 def far_server(folder: Path, hosts: Mapping[str, FarHost], *, paths_max: int = 8) -> Iterator[FarServer]:
     """Run it, with a disk of USE_BYTES for each of `hosts`; every byte of the file is written once before."""
-    if os.geteuid() != 0:
-        raise SystemExit("this puts a server into a network namespace, which is for root")
+    folder.mkdir(exist_ok=True)
     namespace = Namespace()
     drive = folder / "drive.img"
     config_port, *ports = free_ports(1 + len(hosts), NETWORKS)
@@ -88,11 +86,3 @@ def _block(name: str, host: FarHost, port: int, first: int, paths_max: int, fold
     # The relay is who connects: 0x01 knows a host by the address that it comes from.
     addresses: Sequence[str] = () if is_new else NETWORKS
     return Host(name, units, places, addresses, write_secret(folder / f"{name}.key") if is_new else None)
-
-
-def fill(drive: Path) -> None:
-    """Write every whole mebibyte once: reads of holes are no reads."""
-    mebibyte = os.urandom(1 << 20)
-    with open(drive, "r+b") as file:
-        for _ in range(drive.stat().st_size >> 20):
-            file.write(mebibyte)

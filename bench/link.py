@@ -4,6 +4,7 @@ What is modelled
   * Delay: what enters a wire leaves it `delay_s` later, whole and in order. The round trip is twice that.
   * Bandwidth: a wire carries `bytes_per_s` in each direction, shared by all its connections in turns, as by fair
     queueing. It takes no more than AHEAD_S of work; the rest waits in its sender's socket, where it can still be felt.
+    A wire that was full stays full while the relay's process has to wait for a processor: that time is caught up.
   * The window of TCP. The sockets on either side of the relay are on one machine and see no round trip, so that one
     connection could have the whole wire in flight. A real one cannot: its sender stops when so many bytes are sent and
     not acknowledged, and that is at most the window per round trip, however wide the wire is. So a direction of a
@@ -19,6 +20,7 @@ in its steady state; the real one is never kinder to few connections.
 
 import math
 import socket
+import sys
 from collections import deque
 from dataclasses import dataclass
 
@@ -26,6 +28,7 @@ WINDOW_BYTES = 3 << 20
 AHEAD_S = 0.001
 TURN_S = 0.0005
 """A connection may send for so long before the next one has its turn."""
+CATCH_UP_S = 0.05
 TURN_BYTES_LEAST, TURN_BYTES_MOST = 4096, 256 << 10
 
 
@@ -48,6 +51,8 @@ class Wire:
         self.turn_bytes = max(TURN_BYTES_LEAST, int(turn_bytes))
         self.free_s = 0.0
         """When the last byte that was taken has entered it."""
+        self.is_full = False
+        """There was more to send than it took, when it was last looked at."""
         self.waiting: deque[Stream] = deque()
         """Those that may have something to send, in turns."""
         self.flying: deque[tuple[float, Stream, int]] = deque()
@@ -61,17 +66,23 @@ class Wire:
         """A stream has ended, or broken, since somebody looked."""
 
     def take(self, now_s: float) -> None:
-        """Take in what fits: at most one turn of each stream."""
-        for _ in range(len(self.waiting)):
+        """Take in what fits, in turns."""
+        self.free_s = max(self.free_s, now_s - CATCH_UP_S if self.is_full else now_s)
+        self.is_full = False
+        # Without a bound of bandwidth one turn for each; then what has come is handed out.
+        turns = len(self.waiting) if self.link.bytes_per_s == math.inf else sys.maxsize
+        while self.waiting and turns:
             if self.free_s > now_s + AHEAD_S:
+                self.is_full = True
                 return
+            turns -= 1
             stream = self.waiting.popleft()
             stream.is_waiting = False
             count = stream.receive(self.turn_bytes)
             if count is None:
                 continue
             self.carried_bytes += count
-            self.free_s = max(self.free_s, now_s) + count / self.link.bytes_per_s
+            self.free_s += count / self.link.bytes_per_s
             self.flying.append((self.free_s + self.link.delay_s, stream, count))
             stream.ask()
 

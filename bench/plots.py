@@ -18,7 +18,7 @@ import matplotlib
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-WIDTH_INCHES, HEIGHT_INCHES = 8.0, 4.6
+WIDTH_INCHES, HEIGHT_INCHES = 9.0, 4.6
 OURS = "NSU"
 STYLES = (
     ("#0072B2", "o", "-"),
@@ -41,8 +41,6 @@ _LOOK: dict[Any, Any] = {
     "font.size": 11.0,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "axes.titlelocation": "left",
-    "axes.titleweight": "bold",
 }
 
 
@@ -64,11 +62,12 @@ def line_plot(
         raise ValueError(f"a picture of {len(series)} lines cannot be read: 1 to {len(STYLES)}")
     with matplotlib.rc_context(_LOOK):
         figure = Figure(figsize=(WIDTH_INCHES, HEIGHT_INCHES), layout="constrained", facecolor="white")
-        axes = figure.add_subplot(title=title, xlabel=x_label, ylabel=y_label)
+        axes = figure.add_subplot(xlabel=x_label, ylabel=y_label)
         for (name, points), (colour, marker, line) in zip(series.items(), STYLES, strict=False):
             width = 3.0 if name.startswith(OURS) else 1.6
             xs, ys = [x for x, _ in points], [y for _, y in points]
             axes.plot(xs, ys, label=name, color=colour, marker=marker, linestyle=line, linewidth=width, markersize=7)
+        figure.suptitle(title, x=0.02, horizontalalignment="left", fontweight="bold", fontsize=13)
         axes.grid(True, color="#dddddd", linewidth=0.8)
         axes.set_axisbelow(True)
         plain = FuncFormatter(lambda value, _: f"{value:,.6g}")
@@ -86,6 +85,6 @@ def line_plot(
             axes.set_ylim(bottom=0)
         axes.xaxis.set_major_formatter(plain)
         axes.yaxis.set_major_formatter(plain)
-        axes.legend(frameon=False, handlelength=2.8)
+        figure.legend(loc="outside right center", frameon=False, handlelength=2.8)
         file.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})

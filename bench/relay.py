@@ -3,7 +3,8 @@
     with relaying({("127.0.0.1", 10001): ("127.0.0.1", 10809)}, Link(delay_s=0.01, bytes_per_s=1.25e9)): ...
 
 Who connects to the first address is connected to the second, over the link that `link.py` describes; all connections
-share it. It is for kernels without netem, and needs no privileges. Addresses are of IPv4. The bytes are right and in
+share it. It is for kernels without netem, and needs no privileges. Addresses are of IPv4, or paths of Unix sockets to
+connect to. The bytes are right and in
 order; the end of one direction is carried over by itself; a reset ends both at once.
 
 It is a process of its own with one thread: epoll, edge-triggered, so that a socket is registered once, and bytes are
@@ -35,6 +36,8 @@ from ipc.endpoints import endpoint
 from tests.harness.netns import Namespace, enter_namespace
 
 Address = tuple[str, int]
+Target = Address | Path
+"""Of TCP, or a Unix socket."""
 RESET = struct.pack("ii", 1, 0)
 """SO_LINGER of 0 s: close by a reset."""
 _EDGES = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
@@ -49,7 +52,8 @@ class Connection:
     def __init__(self, near: socket.socket, far: socket.socket, there: Wire, back: Wire) -> None:
         self.ends = (near, far)
         for end in self.ends:
-            end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if end.family == socket.AF_INET:
+                end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             end.setblocking(False)
         self.streams = (Stream(near, far, there), Stream(far, near, back))
 
@@ -75,7 +79,7 @@ class Connection:
 class Relay:
     """The loop. `doors`: listening socket -> where that leads to."""
 
-    def __init__(self, doors: Mapping[socket.socket, Address], link: Link) -> None:
+    def __init__(self, doors: Mapping[socket.socket, Target], link: Link) -> None:
         self.doors = {listener.fileno(): (listener, target) for listener, target in doors.items()}
         self.wires = (Wire(link), Wire(link))
         self.connections: dict[int, Connection] = {}
@@ -116,10 +120,10 @@ class Relay:
             select.select([self.poll], [], [], None if wait_s == math.inf else wait_s)
         self.turned_s = time.monotonic()
 
-    def accept(self, listener: socket.socket, target: Address) -> None:
+    def accept(self, listener: socket.socket, target: Target) -> None:
         near, _ = listener.accept()
         try:
-            far = socket.create_connection(target, timeout=5)
+            far = connect(target)
         except OSError:
             near.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
             near.close()
@@ -162,13 +166,13 @@ class Relaying:
 
 @contextmanager
 def relaying(
-    doors: Mapping[Address, Address], link: Link, target_namespace: Namespace | None = None
+    doors: Mapping[Address, Target], link: Link, target_namespace: Namespace | None = None
 ) -> Iterator[Relaying]:
     """Run a relay from each of `doors` to where that leads; listening here, connecting in `target_namespace`."""
     command = [sys.executable, "-m", "bench.relay", "--delay-ms", str(link.delay_s * 1000)]
     command += ["--mb-per-s", str(link.bytes_per_s / 1e6), "--window", str(link.window_bytes)]
     command += ["--namespace", str(target_namespace.holder.pid)] if target_namespace else []
-    command += [f"{endpoint(*near)}={endpoint(*far)}" for near, far in doors.items()]
+    command += [f"{endpoint(*near)}={far if isinstance(far, Path) else endpoint(*far)}" for near, far in doors.items()]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         if process.stdout.readline() != b"there\n":
@@ -181,10 +185,23 @@ def relaying(
             found.told.update(json.loads(told))
 
 
+def connect(target: Target) -> socket.socket:
+    if not isinstance(target, Path):
+        return socket.create_connection(target, timeout=5)
+    sock = socket.socket(socket.AF_UNIX)
+    sock.connect(str(target))
+    return sock
+
+
 def address_of(words: str) -> Address:
     """Read 10.1.1.1:10002."""
     address, _, port = words.rpartition(":")
     return address, int(port)
+
+
+def target_of(words: str) -> Target:
+    """Read 10.1.1.1:10002 or /run/socket."""
+    return Path(words) if words.startswith("/") else address_of(words)
 
 
 def main() -> None:
@@ -194,11 +211,11 @@ def main() -> None:
     parser.add_argument("--mb-per-s", type=float, default=math.inf, help="of each direction, for all connections")
     parser.add_argument("--window", type=int, default=WINDOW_BYTES, help="bytes under way per connection and direction")
     parser.add_argument("--namespace", type=int, help="of the process with this id: connect from in there")
-    parser.add_argument("doors", nargs="+", metavar="ADDRESS:PORT=ADDRESS:PORT")
+    parser.add_argument("doors", nargs="+", metavar="ADDRESS:PORT=ADDRESS:PORT|PATH")
     arguments = parser.parse_args()
     link = Link(arguments.delay_ms / 1000, arguments.mb_per_s * 1e6, arguments.window)
     pairs = [door.split("=") for door in arguments.doors]
-    doors = {socket.create_server(address_of(near)): address_of(far) for near, far in pairs}
+    doors = {socket.create_server(address_of(near)): target_of(far) for near, far in pairs}
     if arguments.namespace is not None:
         enter_namespace(arguments.namespace)
     TIMER_SLACK.write_text("1000")

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -200,6 +201,18 @@ def test_nobody_at_the_far_end_is_a_reset() -> None:
         near.settimeout(20)
         with pytest.raises(ConnectionResetError):
             near.recv(1)
+
+
+def test_it_carries_to_a_unix_socket(tmp_path: Path) -> None:
+    door = ("127.0.0.1", free_ports(1)[0])
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "s"))
+        listener.listen()
+        with relaying({door: tmp_path / "s"}, Link()), socket.create_connection(door) as near:
+            near.sendall(b"words")
+            far, _ = listener.accept()
+            assert receive(far, 5) == b"words"
+            far.close()
 
 
 def test_it_ends_while_connections_are_busy() -> None:

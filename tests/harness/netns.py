@@ -171,7 +171,7 @@ class Networks:
 
 
 @cache
-def _why_not() -> str:
+def why_not() -> str:
     """Say why there can be no networks here; empty: there can."""
     missing = [program for program in ("ip", "ss", "nsenter", "unshare") if shutil.which(program) is None]
     if missing:
@@ -183,5 +183,5 @@ def _why_not() -> str:
     return ""
 
 
-needs_networks = pytest.mark.skipif(bool(_why_not()), reason=_why_not() or "networks can be made here")
+needs_networks = pytest.mark.skipif(bool(why_not()), reason=why_not() or "networks can be made here")
 """Skip a test where network namespaces can't be made."""
