@@ -129,7 +129,10 @@ class Waiting:
 
     def poll(self) -> list[Answer] | None:
         """Give the answers if all are here; post again if another driver process has taken over. Never waits."""
-        packets = self._queue.get_many()
+        try:
+            packets = self._queue.get_many()
+        except EOFError:  # nor is there a server any more that would start another
+            raise DriverGone("the array's driver process is gone, and the server with it") from None
         for at in range(0, len(packets), ANSWER_BYTES):
             answer = Answer.unpack(packets[at : at + ANSWER_BYTES])
             index = self._posted.pop(answer.sequence, None)

@@ -10,6 +10,7 @@ import selectors
 import socket
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from contextlib import suppress
 
 import pytest
@@ -188,7 +189,7 @@ def test_note_3_a_changed_file_cuts_off_exactly_the_hosts_whose_units_changed() 
 def test_hosts_that_are_given_the_same_blocks_share_them() -> None:
     payload = os.urandom(BLOCK_BYTES)
     with spawn_server(v1_hosts=(HOST, OTHER_HOST), units={"unit_1": 8}) as server:
-        server.nsu.hosts[1].units[0] = server.nsu.hosts[0].units[0]
+        server.nsu.hosts[1].units[0] = replace(server.nsu.hosts[0].units[0], access="read-only")
         with log_in(HOST, server.config_port, source_address=OTHER_HOST) as cut_off:
             server.rewrite()
             assert cut_off.config.until_closed(CHANGE_SEEN_S) == b""

@@ -200,3 +200,13 @@ def test_of_gathered_writes_only_those_without_an_answer_are_posted_again(channe
 def test_all_answers_of_a_killed_tenant_and_of_the_next_have_room(channel: DriverChannel) -> None:
     for _ in range(4):
         channel.answer(1, *[Answer(9, 0, "x" * 248)] * POSTED_MOST)
+
+
+def test_a_dead_driver_whose_server_is_dead_too_is_not_waited_on(channel: DriverChannel) -> None:
+    """Nobody holds the writing end of the answers any more: an end that the path has, not a fault."""
+    waiting = Waiting(channel, 1, [FLUSH])
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    os.dup2(nowhere, channel.answers[1].descriptors()[1])
+    os.close(nowhere)
+    with pytest.raises(DriverGone):
+        waiting.wait(lambda: True)
