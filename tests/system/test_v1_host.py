@@ -10,8 +10,8 @@ import selectors
 import socket
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 
