@@ -101,7 +101,8 @@ def test_a_process_that_is_stuck_is_told_of_and_killed_by_force(world: World) ->
     began_s = time.monotonic()
     answer = ask(world, "detach", name="unit_1", force=True)
     assert time.monotonic() - began_s < FORCED_MOST_S
-    assert answer["killed"]
+    # Or the host process, which looks after its children, was faster: one that stands still for 3 s is killed anyhow.
+    assert answer["killed"] or "unit_1 is killed: it was stopped" in world.machine.log()
     assert not psutil.pid_exists(pid)
     assert not world.at("unit_1").exists(), "its socket was swept away"
     attach(world, "unit_1")
