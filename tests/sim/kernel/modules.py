@@ -379,6 +379,8 @@ class Socket:
             counts = [0] * 13
             counts[4], counts[11], counts[12] = unacknowledged, silent_ms, silent_ms
             return struct.pack("=8B13I", 0, 0, 0, probes, 0, 0, 0, 0, *counts)[:size_bytes]
+        if (level, option) == (real_socket.SOL_SOCKET, real_socket.SO_INCOMING_CPU):
+            return 0  # the only one
         assert (level, option) == (real_socket.SOL_SOCKET, real_socket.SO_ERROR), (level, option)
         number, endpoint.error = endpoint.error, 0
         return number
