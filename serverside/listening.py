@@ -90,8 +90,8 @@ class Listener:
             self.loop.watch(self.sock, on_readable=self.accept)
 
     def close(self) -> None:
-        self.listening = False
-        self.loop.forget(self.sock)
+        """Refuse, then close: a child just forked has a duplicate till it closes it, which would go on listening."""
+        self.refuse()
         self.sock.close()
 
 

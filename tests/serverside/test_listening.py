@@ -76,6 +76,15 @@ def test_what_had_queued_up_is_reset_when_it_stops(accepting: Accepting) -> None
     assert accepting.sockets == []
 
 
+def test_a_closed_one_refuses_whoever_still_has_its_descriptor(accepting: Accepting) -> None:
+    """A child that was forked a moment ago has it, until it has closed what it does not need."""
+    accepting.listener.listen()
+    with socket.socket(fileno=os.dup(accepting.listener.sock.fileno())):
+        accepting.listener.close()
+        with pytest.raises(ConnectionRefusedError):
+            connected(accepting.port)
+
+
 def test_a_port_that_is_taken_is_named(loop: Loop, accepting: Accepting) -> None:
     accepting.listener.listen()
     with pytest.raises(OSError, match=f"can't open {HERE}:{accepting.port}: Address already in use"):
