@@ -55,10 +55,17 @@ else
     cp "$stamp" "$stamp.new"
 fi
 
+missing=()
 for extra in "${@:-test}"; do
-    grep -qx "$extra" "$stamp.new" && continue
-    echo "Installing this project with its extra \"$extra\" into .venv"
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[$extra]"
-    echo "$extra" >>"$stamp.new"
+    grep -qx "$extra" "$stamp.new" || missing+=("$extra")
 done
+if [ ${#missing[@]} -gt 0 ]; then
+    extras=$(IFS=,; echo "${missing[*]}")
+    echo "Installing this project with its extras [$extras] into .venv"
+    # One call, without a second environment for the build, and byte code only of what is imported: half the time.
+    pip() { .venv/bin/python -m pip --quiet --disable-pip-version-check install "$@"; }
+    pip "setuptools>=68"
+    pip --no-compile --no-build-isolation --editable ".[$extras]"
+    printf '%s\n' "${missing[@]}" >>"$stamp.new"
+fi
 mv "$stamp.new" "$stamp"
