@@ -37,8 +37,9 @@ from serverside.drives.health import DriveHealth
 from serverside.drives.open import open_drive
 from serverside.partitions.partition import Partition
 from serverside.settings import ArraySettings, DriveSettings, PartitionSettings
-from serverside.srw import COUNTERS, ServerReaderWriter
+from serverside.srw import ServerReaderWriter
 from serverside.storage import HostView
+from serverside.tally import TALLY_CELLS
 
 SIZE = 4096
 BATCH = 32
@@ -86,7 +87,7 @@ def make_srw(folder: Path, sock: socket.socket) -> ServerReaderWriter:
     os.close(read_end)
     life = Life(write_end, CounterTable(1, ("beat",)).row(0).cells)
     view = HostView([partition], [0])
-    counters, latencies = CounterTable(1, COUNTERS).row(0), CounterTable(1, LATENCY_CELLS).row(0)
+    counters, latencies = CounterTable(1, TALLY_CELLS).row(0), CounterTable(1, LATENCY_CELLS).row(0)
     return ServerReaderWriter(
         sock, machine, view, {}, writes_through=False, life=life, counters=counters, latencies=latencies
     )

@@ -1,25 +1,21 @@
 """The command line (click's one door). Names of the verbs are fixed: people and checks depend on them.
 
 Exit status: 0 good, 1 failed, 2 wrong use. `--json` wherever a person would script.
+
+A verb imports what it needs when it is called: who asks for help, or mistypes, waits for no server and no disk driver.
 """
 
 import json
 import sys
-from dataclasses import asdict
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
-from rich.console import Console
 
-from hostside.settings import HostRoleSettings
 from ipc.control import ControlError
 from ipc.exits import Exit
-from ipc.say import voice
 from nsu import __version__
-from nsu.arrays import array_lines, arrays_of, begin_scrub, create, replace, replaced_words
-from nsu.attach import NotAttachedError, attach, attached_words, detach, detached_words, wanted_disk
-from nsu.cli_apply import apply_file, history, rollback
 from nsu.cli_base import (
     ConfCommand,
     conf_option,
@@ -29,37 +25,53 @@ from nsu.cli_base import (
     running_state_or_exit,
     unanswered,
 )
-from nsu.cli_partition import partition_verbs
-from nsu.cli_top import top
-from nsu.cli_web import password, token
 from nsu.compiled import in_use
-from nsu.conf.errors import ConfErrors
-from nsu.conf.host_role import DEFAULT_AT
-from nsu.conf.load import load_text, read_text
-from nsu.demo import run_demo
-from nsu.gather import gather
-from nsu.ladder import NotFollowedError, follow, ladder
-from nsu.last_words import LastWords
-from nsu.roles import HostWatch, mains, stamp
 from nsu.say import columns_of, say, wrapped, write_json
-from nsu.show import show_status
-from nsu.smart import add_smart
-from nsu.supervisor import StateUnusableError, Supervisor
-from nsu.troubles import troubles
-from serverside.drives.base import DriveError
-from serverside.errors import SettingsError
+
+if TYPE_CHECKING:
+    from hostside.settings import HostRoleSettings
 
 TRACE_MOST_S = 86_400
+SHOWS = ("socket", "fuse", "loop", "nbd")
+"""Those of `nsu.conf.host_role.DEFAULT_AT`."""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+ELSEWHERE: Final = {
+    "apply": ("nsu.cli_apply", "apply_file", "Bring FILE into force, all of it or nothing."),
+    "history": ("nsu.cli_apply", "history", "The last versions of nsu.conf: when, who, what."),
+    "partition": ("nsu.cli_partition", "partition_verbs", "Partitions: cut, given to hosts, shared, changed."),
+    "password": ("nsu.cli_web", "password", "Set the password of USER (admin, when not given) for the pages."),
+    "rollback": ("nsu.cli_apply", "rollback", "Bring an earlier version of nsu.conf into force."),
+    "token": ("nsu.cli_web", "token", "Tokens, with which programs use REST and /metrics."),
+    "top": ("nsu.cli_top", "top", "What moves now, and what is wrong."),
+}
+"""Verb -> its module, its name there, and the sentence that the list of verbs has for it."""
+
+
+class Verbs(click.Group):
+    """Verbs of which some have a module of their own, imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Give the names of all."""
+        return sorted({*self.commands, *ELSEWHERE})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Give the verb itself."""
+        if cmd_name in ELSEWHERE and cmd_name not in self.commands:
+            module, attribute, _ = ELSEWHERE[cmd_name]
+            self.add_command(getattr(import_module(module), attribute))
+        return super().get_command(ctx, cmd_name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List all, without an import."""
+        told = {name: click.Command(name, help=sentence) for name, (_, _, sentence) in ELSEWHERE.items()}
+        click.Group(commands={**told, **self.commands}).format_commands(ctx, formatter)
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="nsu", message=f"%(prog)s, version %(version)s, {in_use()}")
 def main() -> None:
     """NSU: network block storage over many TCP sockets."""
-
-
-for verb in (apply_file, history, partition_verbs, password, rollback, token, top):
-    main.add_command(verb)
 
 
 @main.command(cls=ConfCommand)
@@ -78,6 +90,11 @@ def run(conf_path: Path, log_form: str) -> None:
     It runs whatever roles FILE gives this machine, until Control-C or SIGTERM. SIGHUP: look at FILE again now. The
     server role follows changes of FILE; SERVER and MACHINE blocks take effect at the next start.
     """
+    from ipc.say import voice
+    from nsu.last_words import LastWords
+    from nsu.roles import HostWatch, mains, stamp
+    from nsu.supervisor import StateUnusableError, Supervisor
+
     write_json(on=log_form == "json")
     seen = stamp(conf_path)
     loaded, here = load_here_or_exit(conf_path)
@@ -128,17 +145,27 @@ def status(conf_path: Path, as_json: bool) -> None:
 
     What is wrong stands first, with what to do. Timers are those in force, and who has set them.
     """
+    from nsu.smart import add_smart
+
     found = gather_or_exit(conf_path)
     add_smart(found["server"]["arrays"] if found["server"] else ())
     if as_json:
+        from dataclasses import asdict
+
+        from nsu.troubles import troubles
+
         click.echo(json.dumps({**found, "troubles": [asdict(trouble) for trouble in troubles(found)]}, indent=1))
     else:
+        from rich.console import Console
+
+        from nsu.show import show_status
+
         show_status(Console(), found)
 
 
 @main.command("attach", cls=ConfCommand)
 @click.argument("name")
-@click.option("--show", type=click.Choice(list(DEFAULT_AT)), help="As what; else as the DISK block says, or socket.")
+@click.option("--show", type=click.Choice(SHOWS), help="As what; else as the DISK block says, or socket.")
 @click.option("--at", type=click.Path(path_type=Path), help="Where; else as the DISK block says, or in /run/nsu.")
 @click.option("--server", metavar="SERVER", help="Which SERVER has it, when no DISK block tells.")
 @conf_option
@@ -151,6 +178,8 @@ def attach_disk(
     Takes its DISK block in FILE as it is now, or, when it has none, a partition that the server gives this host. Comes
     back when the disk can be used. FILE is not changed: what is to be there after the next start has a DISK block.
     """
+    from nsu.attach import NotAttachedError, attach, attached_words, wanted_disk
+
     loaded = load_running_or_exit(conf_path)
     try:
         entry, disk = wanted_disk(loaded, name, server=server, show=show, at=None if at is None else at.absolute())
@@ -173,6 +202,8 @@ def detach_disk(name: str, force: bool, conf_path: Path, as_json: bool) -> None:
     A disk that somebody uses stays, and its users are named. With --force it goes whatever happens: what its users have
     not yet written is lost to them. FILE is not changed: what has a DISK block in it is there again after a restart.
     """
+    from nsu.attach import detach, detached_words
+
     state_dir = running_state_or_exit(conf_path)
     try:
         answer = detach(state_dir, name, force=force)
@@ -201,6 +232,8 @@ def trace(disk: str, op: str, timeout_s: float, conf_path: Path, as_json: bool) 
     Prints messages 1H-7H and 1S-6S with times. A read is made when nobody else reads; a write is never made, only
     waited for.
     """
+    from nsu.ladder import NotFollowedError, follow, ladder
+
     try:
         found = follow(running_state_or_exit(conf_path, needs_disks=True), disk, op, timeout_s)
     except NotFollowedError as error:
@@ -223,6 +256,9 @@ def array_verbs() -> None:
 @json_option
 def list_arrays(conf_path: Path, as_json: bool) -> None:
     """Arrays, their drives, and what is being done to them."""
+    from nsu.arrays import array_lines, arrays_of
+    from nsu.smart import add_smart
+
     try:
         found = arrays_of(running_state_or_exit(conf_path))
     except ControlError as error:
@@ -240,6 +276,8 @@ def scrub_array(array: str, conf_path: Path) -> None:
 
     It begins at once, yields to users' requests, and goes on after a restart. See: nsu array list
     """
+    from nsu.arrays import begin_scrub
+
     try:
         begin_scrub(running_state_or_exit(conf_path), array)
     except ControlError as error:
@@ -259,6 +297,8 @@ def replace_drive(array: str, old: str, new: Path | None, force: bool, conf_path
     OLD is a path or the number of a place, as nsu array list has them. FILE is not changed: write NEW in OLD's place
     there before the next start.
     """
+    from nsu.arrays import replace, replaced_words
+
     try:
         answer = replace(running_state_or_exit(conf_path), array, old, new, force=force)
     except ControlError as error:
@@ -275,6 +315,10 @@ def create_array(array: str, force: bool, conf_path: Path) -> None:
 
     Blank drives need no such order: the first start makes the array. With --force all that the drives hold is lost.
     """
+    from nsu.arrays import create
+    from serverside.drives.base import DriveError
+    from serverside.errors import SettingsError
+
     loaded, _ = load_here_or_exit(conf_path)
     try:
         words = create(loaded.server, array, force=force)
@@ -291,11 +335,16 @@ def demo(once: bool) -> None:
     No root needed, nothing to edit, nothing left behind. Copies a file in and out while an agent and an SRW are
     killed, compares checksums, shows Figure 5, then stays up until Control-C.
     """
+    from nsu.demo import run_demo
+
     sys.exit(run_demo(once=once))
 
 
-def load_running_or_exit(conf_path: Path) -> HostRoleSettings:
+def load_running_or_exit(conf_path: Path) -> "HostRoleSettings":
     """Load the host role's part of nsu.conf, as it is now."""
+    from nsu.conf.errors import ConfErrors
+    from nsu.conf.load import load_text, read_text
+
     try:
         host = load_text(read_text(conf_path), conf_path, resolve=lambda _: ()).host
     except ConfErrors as errors:
@@ -308,6 +357,9 @@ def load_running_or_exit(conf_path: Path) -> HostRoleSettings:
 
 def is_named(conf_path: Path, name: str) -> bool:
     """Whether nsu.conf has a DISK of this name."""
+    from nsu.conf.errors import ConfErrors
+    from nsu.conf.load import load_text, read_text
+
     try:
         host = load_text(read_text(conf_path), conf_path, resolve=lambda _: ()).host
     except ConfErrors:
@@ -317,6 +369,8 @@ def is_named(conf_path: Path, name: str) -> bool:
 
 def gather_or_exit(conf_path: Path) -> dict[str, Any]:
     """Ask the running processes, or say that none runs and exit with 1."""
+    from nsu.gather import gather
+
     try:
         return gather(running_state_or_exit(conf_path))
     except ControlError as error:

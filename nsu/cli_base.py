@@ -5,16 +5,17 @@ Exit status: 0 good, 1 failed, 2 wrong use.
 
 import sys
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from ipc.control import ControlError, RefusedError
 from ipc.exits import Exit
-from nsu.conf.errors import ConfErrors
-from nsu.conf.here import Here, look_here
-from nsu.conf.load import Loaded, load_text, read_text, state_dir_of
 from nsu.say import say
+
+if TYPE_CHECKING:
+    from nsu.conf.here import Here
+    from nsu.conf.load import Loaded
 
 DEFAULT_CONF = Path("/etc/nsu.conf")
 
@@ -43,8 +44,12 @@ class ConfCommand(click.Command):
             raise click.UsageError(f"{error.message}. A file is named by -c FILE.", ctx) from error
 
 
-def load_here_or_exit(conf_path: Path) -> tuple[Loaded, Here]:
+def load_here_or_exit(conf_path: Path) -> "tuple[Loaded, Here]":
     """Load nsu.conf and look around, or print all that is wrong with it and exit with 1."""
+    from nsu.conf.errors import ConfErrors
+    from nsu.conf.here import look_here
+    from nsu.conf.load import load_text, read_text
+
     try:
         text = read_text(conf_path)
         return load_text(text, conf_path), look_here(text, conf_path)
@@ -55,6 +60,9 @@ def load_here_or_exit(conf_path: Path) -> tuple[Loaded, Here]:
 
 def running_state_or_exit(conf_path: Path, *, needs_disks: bool = False) -> Path:
     """Give STATE, where those who run are asked. A file that has become bad is no reason not to ask them."""
+    from nsu.conf.errors import ConfErrors
+    from nsu.conf.load import load_text, read_text, state_dir_of
+
     try:
         text = read_text(conf_path)
     except ConfErrors as errors:

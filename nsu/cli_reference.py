@@ -38,7 +38,7 @@ _EXITS = f"""\
 
 def reference_page() -> str:
     """Give the page, in Markdown."""
-    verbs = [nsu.commands[name] for name in sorted(nsu.commands)]
+    verbs = every_verb()
     overview = [f"| [`nsu {verb.name}`](#nsu-{verb.name}) | {_first_line(verb)} |" for verb in verbs]
     lines = ["| verb | what it does |", "|---|---|", *overview, "", *_options_of(nsu)]
     for verb in verbs:
@@ -46,6 +46,13 @@ def reference_page() -> str:
         for inner in verb.commands.values() if isinstance(verb, click.Group) else ():
             lines += _section(inner, f"nsu {verb.name} {inner.name}")
     return _HEAD + "\n".join(lines) + "\n" + _EXITS
+
+
+def every_verb() -> list[click.Command]:
+    """Give the verbs, by name."""
+    context = click.Context(nsu)
+    found = [nsu.get_command(context, name) for name in nsu.list_commands(context)]
+    return [verb for verb in found if verb is not None]
 
 
 def _section(verb: click.Command, words: str) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """What moves, per second: the differences between two looks at a machine, for `nsu top` and the pages. Pure.
 
-A thing that counts is named by a key: `host:NAME` (what the server role did for a host), `srw:HOST:PATH`,
-`server:NAME` (what the host role had from a server), `path:SERVER:PATH`, `drive:ARRAY:PLACE`.
+A thing that counts is named by a key: `host:NAME` (what the server role did for a host), `partition:HOST:UNIT`,
+`srw:HOST:PATH`, `server:NAME` (what the host role had from a server), `path:SERVER:PATH`, `drive:ARRAY:PLACE`.
 """
 
 from collections.abc import Iterator
@@ -60,7 +60,9 @@ def _of_server(server: Found | None) -> Iterator[tuple[str, Totals]]:
         return
     began = int(server["started_at"])
     for host in server["hosts"]:
-        yield f"host:{host['name']}", _of_srws({**host["totals"], "latency": []}, began)
+        yield f"host:{host['name']}", _of_srws(host["totals"], began)
+        for unit in host["units"]:
+            yield f"partition:{host['name']}:{unit['name']}", _of_srws(unit["totals"], began)
     for session in server["sessions"]:
         for srw in session["srws"]:
             yield f"srw:{session['host']}:{srw['path']}", _of_srws(srw, srw["pid"])
@@ -92,5 +94,5 @@ def _of_host(host: Found | None) -> Iterator[tuple[str, Totals]]:
 
 def _busy_us(cells: Found) -> float:
     """Give the sum of all times of a histogram of `ipc.latency`, each taken as the middle of its bucket."""
-    counts: list[int] = cells["latency"]
+    counts: list[int] = cells.get("latency", [])
     return sum(count * middle_us(index) for index, count in enumerate(counts))

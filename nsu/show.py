@@ -45,6 +45,8 @@ def show_server(console: Console, server: dict[str, Any]) -> None:
     for drive in (drive for array in server["arrays"] for drive in array["drives"] if drive.get("smart")):
         console.print(Text(f"{drive['name']}: SMART: {drive['smart']}"))
     console.print(partitions_table(server))
+    if (done := done_table(server)).row_count:
+        console.print(done)
     console.print(sessions_table(server))
 
 
@@ -78,6 +80,20 @@ def partitions_table(server: dict[str, Any]) -> Table:
             access = "read-only" if unit["read_only"] else "read-write"
             row = (host["name"], str(unit["number"]), unit["name"], size(unit["blocks"] * 512), access, unit["lba"])
             add_row(table, *row)
+    return table
+
+
+def done_table(server: dict[str, Any]) -> Table:
+    """What hosts did with their partitions; a host that did nothing with one has no line for it."""
+    title = "done with partitions since the server process began"
+    table = plain_table(title, "host", "name", "requests", "read", "written", "refused or failed")
+    for host in server["hosts"]:
+        for unit in host["units"]:
+            done = unit["totals"]
+            requests = done["reads"] + done["writes"] + done["others"]
+            if requests + done["refused"]:
+                moved = (size(done["read_bytes"]), size(done["written_bytes"]))
+                add_row(table, host["name"], unit["name"], str(requests), *moved, str(done["refused"]))
     return table
 
 

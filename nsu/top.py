@@ -103,6 +103,8 @@ def _moved(found: Found, rates: Mapping[str, Rate]) -> Table:
 def _lines(found: Found) -> Iterator[tuple[str, str]]:
     for host in (found["server"] or {}).get("hosts", []):
         yield f"host {host['name']}", f"host:{host['name']}"
+        for unit in host["units"]:
+            yield f"  partition {unit['name']}", f"partition:{host['name']}:{unit['name']}"
         sessions = [one for one in found["server"]["sessions"] if one["host"] == host["name"]]
         for srw in sorted((srw for one in sessions for srw in one["srws"]), key=lambda srw: int(srw["path"])):
             yield f"  srw {srw['path']} {srw['port']}", f"srw:{host['name']}:{srw['path']}"

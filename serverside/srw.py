@@ -49,6 +49,16 @@ from serverside.arrays.base import OwnerNeeded
 from serverside.driver.channel import DriverGone
 from serverside.drives.base import DriveError
 from serverside.storage import HostView
+from serverside.tally import (
+    NO_PARTITION,
+    OTHERS,
+    READ_BYTES,
+    READS,
+    REFUSED,
+    SLOT_CELLS,
+    WRITES,
+    WRITTEN_BYTES,
+)
 
 RECEIVE_BYTES: Final = 1 << 20
 """One receive takes this much at most: 1 MiB holds at least seven of the largest requests."""
@@ -67,9 +77,6 @@ GOODBYE_S: Final = 1.0
 
 WHY: Final = {ENOSPC: Detail.NO_SPACE, ESTALE: Detail.STALE_GENERATION}
 """errno of a request that a drive or the driver refused -> its detail number; any other is a failed drive."""
-
-COUNTERS: Final = ("reads", "writes", "others", "refused", "read_bytes", "written_bytes")
-READS, WRITES, OTHERS, REFUSED, READ_BYTES, WRITTEN_BYTES = range(len(COUNTERS))
 
 # Plain integers on the hot path: looking up an enum's member costs as much as what is done with it.
 READ: Final = int(Op.READ)
@@ -93,7 +100,7 @@ class ServerReaderWriter:
     """The loop of one SRW.
 
     `view` is what the host may touch, by zn_zlun; `doors` are indexed by array name. `writes_through` makes every write
-    durable before its answer, which 0x01 needs because it has no FLUSH.
+    durable before its answer, which 0x01 needs because it has no FLUSH. `counters` is a row of `serverside/tally.py`.
     """
 
     def __init__(
@@ -116,6 +123,7 @@ class ServerReaderWriter:
         self.writes_through = writes_through
         self.life = life
         self.cells = counters.cells
+        self.partitions_most = min(len(view.partitions), NO_PARTITION)
         self.latencies = latencies.cells
         self.buffer = bytearray(RECEIVE_BYTES)
         self.received = memoryview(self.buffer)
@@ -235,9 +243,13 @@ class ServerReaderWriter:
         bytes, sent from where they lie: nothing more is received before all answers are sent.
         """
         take, buffer, received = self.machine.plain, self.buffer, self.received
-        reads = writes = read_bytes = written_bytes = 0
+        reads = writes = read_bytes = written_bytes = counted = 0
         while self.open and (plain := take(buffer, self.start, self.end)) is not None:
             op, unit, lba, size = plain
+            if unit != counted:
+                self.count(counted, reads, read_bytes, writes, written_bytes)
+                reads = writes = read_bytes = written_bytes = 0
+                counted = unit
             partition = self.partitions[unit]
             payload_at = self.start + HEADER_BYTES
             try:
@@ -269,18 +281,24 @@ class ServerReaderWriter:
                 continue
             self.answers += 1
             if self.answers >= ANSWERS_MAX or self.scratch_used >= SEND_AT_BYTES:
-                self.count(reads, read_bytes, writes, written_bytes)
+                self.count(counted, reads, read_bytes, writes, written_bytes)
                 reads = writes = read_bytes = written_bytes = 0
                 self.send_answers()
-        self.count(reads, read_bytes, writes, written_bytes)
+        self.count(counted, reads, read_bytes, writes, written_bytes)
 
-    def count(self, reads: int, read_bytes: int, writes: int, written_bytes: int) -> None:
-        """Count what is done, before anybody is told of it."""
-        cells = self.cells
-        cells[READS] += reads
-        cells[WRITES] += writes
-        cells[READ_BYTES] += read_bytes
-        cells[WRITTEN_BYTES] += written_bytes
+    def count(self, unit: int, reads: int, read_bytes: int, writes: int, written_bytes: int) -> None:
+        """Count what is done with one partition, before anybody is told of it."""
+        cells, slot = self.cells, self.slot_of(unit)
+        if reads:
+            cells[slot + READS] += reads
+            cells[slot + READ_BYTES] += read_bytes
+        if writes:
+            cells[slot + WRITES] += writes
+            cells[slot + WRITTEN_BYTES] += written_bytes
+
+    def slot_of(self, unit: int) -> int:
+        """Give the first of a partition's cells. A refused request may name any number."""
+        return (unit if 0 <= unit < self.partitions_most else NO_PARTITION) * SLOT_CELLS
 
     def fail_plain(self, error: DriveError) -> None:
         """Answer the plain request that comes next with the drive's error: it was tried, and is not tried again."""
@@ -311,7 +329,7 @@ class ServerReaderWriter:
     def answer_refused(self, request: Request) -> None:
         assert request.refusal is not None
         self.current = None
-        self.cells[REFUSED] += 1
+        self.cells[self.slot_of(request.unit) + REFUSED] += 1
         status, detail, sentence = request.refusal
         self.answer(request, status=status, detail=detail, sentence=sentence)
         if request.close_after:
@@ -351,8 +369,7 @@ class ServerReaderWriter:
             if status:
                 self.answer_failed(request, DriveError(status, sentence))
             else:
-                self.cells[WRITES] += 1
-                self.cells[WRITTEN_BYTES] += request.size_bytes
+                self.count(request.unit, 0, 0, 1, request.size_bytes)
                 self.answer(request)
 
     def execute(self, request: Request, payload: memoryview) -> None:
@@ -369,7 +386,7 @@ class ServerReaderWriter:
             self.answer_failed(request, error)
 
     def answer_failed(self, request: Request, error: DriveError) -> None:
-        self.cells[REFUSED] += 1
+        self.cells[self.slot_of(request.unit) + REFUSED] += 1
         detail = WHY.get(error.errno, Detail.DRIVE_FAILED)
         self.answer(request, status=error.errno, detail=detail, sentence=error.sentence)
 
@@ -385,13 +402,12 @@ class ServerReaderWriter:
             self.ask_owner(request, size // 512, False, data)
         self.scratch_used += size
         crc = crc32c(data) if request.wants_crc else 0
-        self.cells[READS] += 1
-        self.cells[READ_BYTES] += size
+        self.count(request.unit, 1, size, 0, 0)
         self.answer(request, payload_crc=crc, data=data, posted_ns=posted_ns)
 
     def write(self, request: Request, payload: memoryview) -> None:
         if request.payload_crc is not None and crc32c(payload) != request.payload_crc:
-            self.cells[REFUSED] += 1
+            self.cells[self.slot_of(request.unit) + REFUSED] += 1
             status, sentence = DETAILS[Detail.PAYLOAD_CRC]
             self.answer(request, status=status, detail=Detail.PAYLOAD_CRC, sentence=sentence)
             return
@@ -403,14 +419,14 @@ class ServerReaderWriter:
             self.ask_owner(request, blocks, durable, payload)
         else:
             partition.write_from(payload, request.lba, durable)
-        self.cells[WRITES] += 1
-        self.cells[WRITTEN_BYTES] += request.size_bytes
+        self.count(request.unit, 0, 0, 1, request.size_bytes)
         self.answer(request, posted_ns=posted_ns)
 
     def other(self, request: Request) -> None:
         """FLUSH, TRIM, WRITE ZEROES and PING."""
-        self.cells[OTHERS] += 1
-        if request.op != Op.PING:
+        is_ping = request.op == Op.PING
+        self.cells[self.slot_of(NO_PARTITION if is_ping else request.unit) + OTHERS] += 1
+        if not is_ping:
             partition = self.partitions[request.unit]
             blocks = request.size_bytes // 512
             durable = bool(request.flags & FUA)

@@ -24,13 +24,14 @@ from serverside.data_login import Login
 from serverside.data_ports import FirstHeader
 from serverside.sessions import Srw
 from serverside.settings import HostSettings
-from serverside.srw import COUNTERS, ServerReaderWriter
+from serverside.srw import ServerReaderWriter
 from serverside.storage import Storage
+from serverside.tally import Tallies
 
 SIGKILL, SIGTERM = 9, 15
 CLOSE_MOST_S = 10.0
 FENCED = "fenced"
-"""Beside COUNTERS, in what is told of a host: those of its SRWs that are buried."""
+"""Beside what is counted, in what is told of a host: those of its SRWs that are buried."""
 
 
 class Srws:
@@ -43,14 +44,14 @@ class Srws:
         self.seats = seats
         self.admission = Admission(seats)
         self.hearts = CounterTable(seats, HEART_NAMES)
-        self.counters = CounterTable(seats, COUNTERS)
+        self.tallies = Tallies(seats)
         self.latencies = CounterTable(seats, LATENCY_CELLS)
         self.seated: dict[int, Srw] = {}
         """By seat."""
         self.drains: dict[int, Drain] = {}
         self.burials = Burials()
-        self.past: dict[str, Counter[str]] = {}
-        """By host: what those that are buried have counted."""
+        self.fenced: Counter[str] = Counter()
+        """By host: how many of its SRWs are buried."""
 
     # -- birth ---------------------------------------------------------------------------------------------------
 
@@ -69,12 +70,12 @@ class Srws:
         title = f"nsu: srw {session.host.name} {endpoint(*port)} #{login.path}"
         main = self.main_of(login, first, seat)
         keep = [sock.fileno(), *self.storage.descriptors(seat)]
-        self.counters.row(seat).clear()
         self.latencies.row(seat).clear()
         try:
             child = fork_child(title, main, hearts=self.hearts, heart_row=seat, keep=keep)
         except OSError as error:
             say(f"{title} can't be started: {error.strerror}")
+            self.tallies.end(seat)
             self.admission.give(session.host.name, port, seat)
         else:
             srw = Srw(child, session, login.path, seat, port, first.peer_address, time.time())
@@ -85,7 +86,8 @@ class Srws:
         """Give the life of an SRW process."""
         session, storage, sock = login.session, self.storage, first.sock
         view = storage.view_of(session.host)
-        row, latencies = self.counters.row(seat), self.latencies.row(seat)
+        row = self.tallies.begin(seat, session.host.name, [str(each.uuid) for each in view.partitions])
+        latencies = self.latencies.row(seat)
 
         def main(life: Life) -> int:
             def alive() -> bool:
@@ -153,8 +155,8 @@ class Srws:
         del self.seated[srw.seat]
         if srw.session.srws.get(srw.path) is srw:
             del srw.session.srws[srw.path]
-        past = self.past.setdefault(srw.host_name, Counter())
-        past.update({**self.counters.row(srw.seat).as_dict(), FENCED: 1})
+        self.tallies.end(srw.seat)
+        self.fenced[srw.host_name] += 1
         self.admission.give(srw.host_name, srw.port, srw.seat)
         self.burials.buried(srw)
         self.on_places()
@@ -163,12 +165,7 @@ class Srws:
 
     def totals_of(self, host_name: str) -> dict[str, int]:
         """Give what all SRWs of a host have counted since this process began, those that are gone included."""
-        totals = Counter(dict.fromkeys((*COUNTERS, FENCED), 0))
-        totals.update(self.past.get(host_name, {}))
-        for srw in self.seated.values():
-            if srw.host_name == host_name:
-                totals.update(self.counters.row(srw.seat).as_dict())
-        return dict(totals)
+        return {**self.tallies.of_host(host_name), FENCED: self.fenced[host_name]}
 
     # -- the end -------------------------------------------------------------------------------------------------
 

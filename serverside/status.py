@@ -28,7 +28,7 @@ def describe_server(server: "Server") -> dict[str, Any]:
         ],
         "sessions": [describe_session(server, session) for session in server.sessions.values()],
         "arrays": server.storage.describe_arrays(),
-        "hosts": [{**host, "totals": server.srws.totals_of(host["name"])} for host in server.storage.describe_hosts()],
+        "hosts": [describe_host(server, host) for host in server.storage.describe_hosts()],
         "unassigned": server.storage.describe_unassigned(),
         "timers": [
             {"name": "handshake", "value_s": HANDSHAKE_TIMEOUT_S, "source": "Appendix D, step 4"},
@@ -48,6 +48,12 @@ def describe_server(server: "Server") -> dict[str, Any]:
             *unprotected(server),
         ],
     }
+
+
+def describe_host(server: "Server", host: dict[str, Any]) -> dict[str, Any]:
+    name, srws = host["name"], server.srws
+    units = [{**unit, "totals": srws.tallies.of_partition(name, unit["uuid"])} for unit in host["units"]]
+    return {**host, "units": units, "totals": srws.totals_of(name)}
 
 
 def describe_session(server: "Server", session: Session) -> dict[str, Any]:
@@ -70,7 +76,7 @@ def describe_srw(server: "Server", srw: Srw) -> dict[str, Any]:
         "port": endpoint(*srw.port),
         "peer": srw.peer,
         "began_at": srw.began_s,
-        **server.srws.counters.row(srw.seat).as_dict(),
+        **server.srws.tallies.of_seat(srw.seat),
         "latency": trimmed(server.srws.latencies.row(srw.seat).cells),
     }
 

@@ -91,6 +91,7 @@ INDEPENDENT = frozenset({"tests/system/independent_v1_host.py"})
 REAL = "real processes only:"
 TRANSMISSION = "a part of transmission.py: tests/hostside/frontends/nbd_protocol/test_transmission.py"
 UNMIRRORED: dict[str, str] = {
+    "hostside/__init__.py": "hands the Python API on: tests/hostside/test_client.py",
     "nsu/__main__.py": "one call before another: tests/nsu/test_compiled.py",
     "serverside/settings.py": "frozen data with properties of a line or two: tests/nsu/conf/test_load.py",
     "serverside/redundancy/guard.py": "a contract without code: tests/serverside/redundancy/test_journal.py",

@@ -101,7 +101,7 @@ def remove_block(document: Document, where: Where) -> Document:
     block = find(document, where)
     tree = document.tree()
     _drop(tree, _branch(tree, document, where[:-1]), block.line, block.label)
-    return Document.from_tree(tree)
+    return _ended_as(document, Document.from_tree(tree))
 
 
 def rename_block(document: Document, where: Where, name: str) -> Document:
@@ -137,7 +137,16 @@ def move_block(document: Document, where: Where, into: Where) -> Document:
     was, now = indent_of(moved[0]), _body_indent(parent, lines) if parent else ""
     moved = [now + (line.removeprefix(was) if line.startswith(was) else line.lstrip(" \t")) for line in moved]
     gap = [] if parent or not after else [_line_end(lines)]
-    return Document("\n".join(lines[:after] + gap + moved + lines[after:]))
+    return _ended_as(document, Document("\n".join(lines[:after] + gap + moved + lines[after:])))
+
+
+def _ended_as(before: Document, after: Document) -> Document:
+    """Take away the blank lines that stood between what is gone and what was above it, when the file now ends so."""
+    lines, was = after.text.split("\n"), before.text.split("\n")
+    if was[-1] == "" and "".join(was[-2:]).strip():
+        while len(lines) > 2 and lines[-1] == "" and not lines[-2].strip():
+            del lines[-2]
+    return Document("\n".join(lines))
 
 
 def _branch(tree: Tree, document: Document, where: Where) -> Branch:

@@ -18,8 +18,7 @@ from nsu.conf.syntax import Block, same_kind
 from nsu.conf.values import NAME, ValueType
 from serverside.arrays.groups import Layout
 from serverside.arrays.open import LAYOUTS
-from serverside.redundancy.assembly import STRIPE_BYTES_MAX
-from serverside.redundancy.superblock import MEMBERS_MAX
+from serverside.redundancy.division import MEMBERS_MAX, STRIPE_BYTES_MAX
 from serverside.settings import (
     ArraySettings,
     DataPortSettings,

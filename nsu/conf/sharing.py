@@ -15,7 +15,7 @@ from nsu.conf.syntax import Block
 from nsu.conf.values import LbaRange
 from protocol.limits import BLOCK_BYTES
 from serverside.arrays.open import LAYOUTS
-from serverside.redundancy.assembly import division_of
+from serverside.redundancy.division import division_of
 from serverside.settings import ArraySettings, HostSettings
 
 PARTITIONS_MOST = 100

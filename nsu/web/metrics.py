@@ -132,6 +132,7 @@ def _srw_counters(to: Families, prefix: str, whose: str, cells: Found, **labels:
 
 def _partition(to: Families, host: str, unit: Found) -> None:
     labels = {"host": host, "partition": unit["name"]}
+    _srw_counters(to, "nsu_partition", "of a host to a partition", unit["totals"], **labels)
     to.gauge("nsu_partition_size_bytes", "Size of a partition.", unit["blocks"] * 512, **labels)
     to.gauge("nsu_partition_read_only", "1 when the host may not write.", unit["read_only"], **labels)
     to.gauge(

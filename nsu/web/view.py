@@ -60,6 +60,16 @@ def hosts(found: Found) -> list[Found]:
     ]
 
 
+def with_totals(partitions: list[Found], found: Found) -> list[Found]:
+    """Give each use of each partition what was done for that host with it; None: the server does not know it."""
+    hosts_known = (found["server"] or {"hosts": []})["hosts"]
+    totals = {(host["name"], unit["name"]): unit["totals"] for host in hosts_known for unit in host["units"]}
+    return [
+        {**one, "uses": [{**use, "totals": totals.get((use["host"], use["unit"]))} for use in one["uses"]]}
+        for one in partitions
+    ]
+
+
 def timers(found: Found) -> list[Found]:
     """Give the times in force: Timers."""
     roles = [(role, found[role]) for role in ("server", "host") if found[role]]

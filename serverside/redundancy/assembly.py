@@ -13,9 +13,9 @@ from uuid import UUID
 
 from serverside.arrays.groups import Layout
 from serverside.errors import SettingsError
+from serverside.redundancy.division import MEMBERS_MAX, MIB, STRIPE_BYTES_MAX, division_of
 from serverside.redundancy.superblock import (
     JOURNAL_AT_BYTES,
-    MEMBERS_MAX,
     NO_PLACE,
     Label,
     MemberRecord,
@@ -25,12 +25,6 @@ from serverside.redundancy.superblock import (
 from serverside.redundancy.updates import WINDOW_BYTES
 from serverside.settings import ArraySettings
 
-MIB = 1 << 20
-STRIPE_BYTES_MAX = MIB
-"""A rebuild reads a stripe of every drive at once; larger ones would make its steps long."""
-JOURNAL_SHARE = 256
-"""The head takes one part in so many of a drive, between 1 MiB and HEAD_BYTES_MAX."""
-HEAD_BYTES_MAX = 64 * MIB
 assert JOURNAL_AT_BYTES + 2 * WINDOW_BYTES <= MIB  # any one update fits into the smallest journal
 
 NewUuid = Callable[[], UUID]
@@ -74,12 +68,6 @@ def check_level(settings: ArraySettings, layout: type[Layout]) -> None:
             f"ARRAY {name}: STRIPE = {settings.stripe_bytes} bytes is too long for LEVEL = {layout.level}; 1MiB at"
             " most, such as 64KiB, would be right"
         )
-
-
-def division_of(drive_bytes: int, stripe_bytes: int) -> tuple[int, int]:
-    """Give the bytes of the head and of the data of each drive of a new array whose smallest has `drive_bytes`."""
-    head_bytes = min(max(drive_bytes // JOURNAL_SHARE // MIB * MIB, MIB), HEAD_BYTES_MAX)
-    return head_bytes, max(0, drive_bytes - head_bytes) // stripe_bytes * stripe_bytes
 
 
 def is_new(found: Sequence[Found]) -> bool:

@@ -31,13 +31,13 @@ from construct import (
 )
 
 from protocol.crc import crc32c
+from serverside.redundancy.division import MEMBERS_MAX
 
 MAGIC = b"NSUARRAY"
 VERSION = 1
 SUPERBLOCK_BYTES = 4096
 COPIES_AT_BYTES = (0, 65536)
 JOURNAL_AT_BYTES = 131072
-MEMBERS_MAX = 32
 REGIONS_MAX = 64
 NAME_BYTES = 128
 NO_PLACE = 0xFFFF

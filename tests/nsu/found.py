@@ -31,7 +31,8 @@ def unit(name: str, number: int, first: int, last: int, **changes: Any) -> dict[
     """A unit of a host."""
     return {
         "number": number, "name": name, "blocks": last - first + 1, "read_only": False, "zero": True,
-        "written_blocks": None, "generation": 1, "uuid": f"uuid-{name}", "lba": f"unit0({first},{last})", **changes,
+        "written_blocks": None, "generation": 1, "uuid": f"uuid-{name}", "lba": f"unit0({first},{last})",
+        "totals": dict(CELLS), **changes,
     }  # fmt: skip
 
 

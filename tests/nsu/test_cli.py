@@ -7,14 +7,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
 from ipc.control import ControlError
 from nsu import __version__
-from nsu.cli import main
+from nsu.cli import ELSEWHERE, SHOWS, main
 from nsu.cli_base import unanswered
 from nsu.compiled import in_use
+from nsu.conf.host_role import DEFAULT_AT
 from nsu.supervisor import lock_state
 from tests.harness import World
 from tests.nsu.test_roles import BAD, GOOD
@@ -84,6 +86,26 @@ def test_help_fits_80_columns_and_cuts_nothing_off(arguments: list[str]) -> None
 
 def test_the_version() -> None:
     assert call("--version").stdout == f"nsu, version {__version__}, {in_use()}\n"
+
+
+def test_help_waits_for_nothing_that_it_does_not_need() -> None:
+    """Most of its time was once spent on importing what verbs need when they are called."""
+    code = "import sys; from nsu.cli import main; main(['--help'], standalone_mode=False); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "  top " in done.stdout
+    loaded = {name.partition(".")[0] for name in done.stdout.splitlines()[-1].split()}
+    assert {"nsu", "click"} <= loaded
+    assert not loaded & {"hostside", "serverside", "construct", "rich", "configobj", "fastapi"}
+
+
+def test_what_the_list_of_verbs_says_is_what_each_says_itself() -> None:
+    context = click.Context(main)
+    for name, (_, _, sentence) in ELSEWHERE.items():
+        verb = main.get_command(context, name)
+        assert verb is not None
+        listed = click.Command(name, help=sentence)
+        assert (verb.name, verb.get_short_help_str(200)) == (name, listed.get_short_help_str(200))
+    assert list(SHOWS) == list(DEFAULT_AT)
 
 
 # --- check ---

@@ -41,7 +41,8 @@ def test_a_path_has_its_latency_from_the_histogram() -> None:
 
 def test_everything_that_counts_has_a_key() -> None:
     assert set(totals_of(found())) == {
-        "host:host1", "srw:host1:0", "drive:unit0:0", "drive:unit0:1", "drive:unit0:2",
+        "host:host1", "partition:host1:data", "partition:host1:logs", "srw:host1:0",
+        "drive:unit0:0", "drive:unit0:1", "drive:unit0:2",
         "server:box2", "path:box2:0", "path:box2:1",
     }  # fmt: skip
     assert totals_of({"server": None, "host": None}) == {}

@@ -48,6 +48,14 @@ FOUND: dict[str, Any] = {
                         "blocks": 2**40,
                         "read_only": True,
                         "lba": "unit0(1099511627776,2199023255551)",
+                        "totals": {
+                            "reads": 10**12,
+                            "writes": 1,
+                            "others": 1,
+                            "refused": 12345,
+                            "read_bytes": 1 << 50,
+                            "written_bytes": 1 << 45,
+                        },
                     }
                 ],
             }

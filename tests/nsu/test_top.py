@@ -25,6 +25,7 @@ def busy() -> Found:
     now = found()
     now["host"]["servers"][0]["paths"][0] = path(0, requests=4000, read_bytes=8192000)
     now["host"]["servers"][0]["totals"].update(requests=4000, read_bytes=8192000)
+    now["server"]["hosts"][0]["units"][1]["totals"].update(writes=500, written_bytes=12288000)
     now["supervisor"]["warnings"] = ["a long sentence of what is wrong here " * 5]
     return now
 
@@ -36,6 +37,8 @@ def test_the_picture_fits_and_shows_what_moves() -> None:
     row = next(line for line in text if "path 0 10.1.1.1:10002 up" in line)
     assert row.split()[-5:] == ["3.906", "MiB/s", "0", "B/s", "–"]
     assert "2,000" in row
+    row = next(line for line in text if "  partition logs" in line)
+    assert row.split()[2:] == ["250", "0", "B/s", "5.859", "MiB/s", "–"]
     assert any("warning: nsu.conf" in line for line in text)
     assert any("nsu: srw hosthost" in line and "…" in line for line in text)
 

@@ -31,8 +31,9 @@ from serverside.drives.file import FileDrive
 from serverside.drives.health import DriveHealth
 from serverside.partitions.partition import Partition
 from serverside.settings import ArraySettings, DriveSettings
-from serverside.srw import COUNTERS, ServerReaderWriter
+from serverside.srw import ServerReaderWriter
 from serverside.storage import HostView
+from serverside.tally import NO_PARTITION, TALLY_CELLS, slot_counts, sums
 from tests.serverside.faults import MemoryDrive, memory_array
 from tests.serverside.rig import DataPeer, received, unit
 
@@ -98,7 +99,7 @@ class Bench:
         partitions = [kind(array, part, None, 1, UUID(int=n)) for n, part in enumerate(units)]
         self.array = array
         self.door = Door(partitions)
-        self.table = CounterTable(1, COUNTERS)
+        self.table = CounterTable(1, TALLY_CELLS)
         self.hearts = CounterTable(1, HEART_NAMES)
         self.latencies = CounterTable(1, LATENCY_CELLS)
         mine, theirs = tcp_pair()
@@ -132,7 +133,7 @@ class Bench:
         return not self.thread.is_alive() and self.exit is Exit.OK
 
     def counted(self, name: str) -> int:
-        return self.table.row(0).get(name)
+        return sums(self.table.row(0))[name]
 
     def close(self) -> None:
         self.peer.close()
@@ -202,6 +203,23 @@ def test_what_is_written_is_read_and_lies_on_the_drive(bench: Bench, tmp_path: P
     bench.peer.close()
     assert bench.ended()  # so the last turn is over
     assert sum(bench.latencies.row(0).cells) == 2
+
+
+def test_each_partition_counts_what_was_done_with_it(v2: Bench) -> None:
+    """Plain requests in turn in one piece, one that is not plain, refused ones and one of no partition."""
+    peer = v2.start()
+    said = [peer.request(Op.READ, n % 6, 512 * (1 + n % 2), unit=n % 2) for n in range(20)]
+    said += [peer.request(Op.WRITE, 0, 0, bytes(1024)), peer.request(Op.FLUSH), peer.request(Op.PING)]
+    said += [peer.request(Op.WRITE, 0, 0, bytes(512), unit=1), peer.request(Op.READ, 0, 512, unit=9)]
+    said += [peer.request(Op.READ, 0, 512, unit=1, flags=Flag.PAYLOAD_CRC)]
+    peer.sock.sendall(b"".join(said))
+    assert [peer.answer()[0].status for _ in said] == [0] * 23 + [EROFS, ENXIO, 0]
+    rows = [slot_counts(v2.table.row(0), slot) for slot in (0, 1, NO_PARTITION)]
+    assert [tuple(row.values()) for row in rows] == [
+        (10, 1, 1, 0, 5120, 1024),
+        (11, 0, 0, 1, 10752, 0),
+        (0, 0, 1, 1, 0, 0),
+    ]
 
 
 def test_requests_may_come_byte_by_byte(bench: Bench) -> None:

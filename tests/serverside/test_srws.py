@@ -107,13 +107,13 @@ def test_an_srw_serves_and_its_place_is_free_again_when_its_peer_goes(world: Wor
     assert world.free() == PLACES - 1
     assert peer.ask(Op.WRITE, 0, 0, b"w" * 512)[0].status == 0
     assert peer.ask(Op.READ, 0, 512)[1] == b"w" * 512
-    assert world.srws.counters.row(srw.seat).get("writes") == 1
+    assert world.srws.tallies.of_seat(srw.seat)["writes"] == 1
     peer.close()
     turn(world.loop, lambda: world.free() == PLACES)
     assert world.places_told[-1] == (PLACES, 0)
     assert (world.session.srws, world.srws.seated, world.srws.drains) == ({}, {}, {})
     _, successor = world.open_path()
-    assert world.srws.counters.row(successor.seat).get("writes") == 0
+    assert world.srws.tallies.of_seat(successor.seat)["writes"] == 0
 
 
 def test_that_a_place_is_taken_is_told_before_the_fork(world: World) -> None:

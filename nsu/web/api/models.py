@@ -102,6 +102,17 @@ class Array(BaseModel):
     redundancy: Redundancy | None = None
 
 
+class Totals(BaseModel):
+    """What was done since the server process began."""
+
+    reads: int
+    writes: int
+    others: int
+    refused: int
+    read_bytes: int
+    written_bytes: int
+
+
 class Use(BaseModel):
     """A partition as one host has it."""
 
@@ -110,6 +121,7 @@ class Use(BaseModel):
     number: int
     access: Access
     shared_write: bool
+    totals: Annotated[Totals | None, Field(description="null: the server process does not know of it (yet)")]
 
 
 class Partition(BaseModel):
@@ -155,15 +167,9 @@ class Session(BaseModel):
     srws: list[Srw]
 
 
-class HostTotals(BaseModel):
+class HostTotals(Totals):
     """What was done for a host since the server process began."""
 
-    reads: int
-    writes: int
-    others: int
-    refused: int
-    read_bytes: int
-    written_bytes: int
     fenced: int
 
 

@@ -85,8 +85,8 @@ def get_arrays(site: TheSite, _: Looker) -> Any:
 
 @router.get("/partitions", response_model=list[models.Partition], tags=["look"])
 def get_partitions(site: TheSite, _: Looker) -> Any:
-    """Partitions, as nsu.conf has them."""
-    return partitions(site)
+    """Partitions, as nsu.conf has them, and what was done with them."""
+    return view.with_totals(partitions(site), found_of(site))
 
 
 @router.get("/hosts", response_model=list[models.Host], tags=["look"])

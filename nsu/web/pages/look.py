@@ -34,8 +34,9 @@ def arrays(request: Request, site: TheSite, visitor: Visitor) -> Response:
 @router.get("/partitions")
 def partition_list(request: Request, site: TheSite, visitor: Visitor) -> Response:
     """Partitions, and who has them."""
-    pieces = view.pieces_of_arrays(site.watcher.found())
-    return page(request, "partitions.html", visitor, partitions=partitions(site), pieces=pieces)
+    found = site.watcher.found()
+    pieces, rows = view.pieces_of_arrays(found), view.with_totals(partitions(site), found)
+    return page(request, "partitions.html", visitor, partitions=rows, pieces=pieces, shown=shown(site))
 
 
 @router.get("/hosts")

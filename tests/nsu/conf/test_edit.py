@@ -202,3 +202,15 @@ def test_a_block_moves_out_of_all_others_and_back() -> None:
     back = move_block(out, ("UNIT unit_1",), HOST)
     assert find(back, UNIT).entries[0].value == "unit0(0,99)"
     assert not back.problems
+
+
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+def test_what_is_added_and_removed_or_moved_back_leaves_no_blank_line(line_end: str) -> None:
+    text = TEXT.replace("\n\n# the end", "\n").replace("\n", line_end)
+    added = add_block(Document(text), (), "UNIT new", [("LBA", "unit0(200,299)")])
+    assert remove_block(added, ("UNIT new",)).text == text
+    out = move_block(Document(text), UNIT, ())
+    assert move_block(out, ("UNIT unit_1",), HOST).text.split() == text.split()
+    assert not move_block(out, ("UNIT unit_1",), HOST).text.endswith(line_end * 2)
+    blank = text + line_end
+    assert remove_block(add_block(Document(blank), (), "UNIT new", []), ("UNIT new",)).text.endswith(line_end * 2)

@@ -32,6 +32,7 @@ def samples(told: dict[str, Any], *uses: ProcessUse) -> dict[str, float]:
 def rich() -> dict[str, Any]:
     told = found()
     told["server"]["hosts"][0]["totals"].update(reads=7, read_bytes=4096, fenced=2)
+    told["server"]["hosts"][0]["units"][1]["totals"].update(writes=5, written_bytes=512, refused=3)
     told["server"]["sessions"][0]["srws"][0]["latency"] = [1, 2, 3]
     told["server"]["arrays"][0]["drives"] = [
         drive(0, operations=10, mean_us=2000, slowest_us=9000), drive(1, state="rebuilding", rebuilt_percent=40),
@@ -57,6 +58,9 @@ def test_the_numbers_are_those_of_status() -> None:
     assert told[f'nsu_host_operations_total{{{host},kind="read"}}'] == 7
     assert told[f'nsu_host_bytes_total{{direction="read",{host}}}'] == 4096
     assert told[f"nsu_host_fenced_total{{{host}}}"] == 2
+    assert told[f'nsu_partition_operations_total{{{host},kind="write",partition="logs"}}'] == 5
+    assert told[f'nsu_partition_operations_total{{{host},kind="refused",partition="logs"}}'] == 3
+    assert told[f'nsu_partition_bytes_total{{direction="written",{host},partition="logs"}}'] == 512
     assert told["nsu_partition_size_bytes{" + host + ',partition="data"}'] == 500 * 512
     assert told['nsu_drive_busy_seconds_total{array="unit0",drive="/srv/drive0.img",place="0"}'] == 0.02
     assert told['nsu_drive_rebuilt_ratio{array="unit0",drive="/srv/drive1.img",place="1"}'] == 0.4

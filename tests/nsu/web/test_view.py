@@ -17,6 +17,15 @@ def test_what_is_nobodys_is_not_free() -> None:
     assert view.arrays(told)[0]["free_bytes"] == 300 * 512
 
 
+def test_each_use_of_a_partition_has_what_was_done_with_it() -> None:
+    told = found()
+    told["server"]["hosts"][0]["units"][1]["totals"]["reads"] = 7
+    uses = [{"host": "host1", "unit": "logs"}, {"host": "host1", "unit": "new"}]
+    (one,) = view.with_totals([{"name": "logs", "uses": uses}], told)
+    assert [use["totals"] and use["totals"]["reads"] for use in one["uses"]] == [7, None]
+    assert view.with_totals([{"uses": uses[:1]}], {**told, "server": None})[0]["uses"][0]["totals"] is None
+
+
 def test_hosts_and_timers() -> None:
     assert [(host["name"], host["partitions"], host["sessions"]) for host in view.hosts(found())] == [("host1", 2, 1)]
     assert [timer["role"] for timer in view.timers(found())] == ["server", "host"]

@@ -5,8 +5,8 @@ from uuid import UUID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from serverside.redundancy.division import MEMBERS_MAX
 from serverside.redundancy.superblock import (
-    MEMBERS_MAX,
     REGIONS_MAX,
     SUPERBLOCK_BYTES,
     Label,

@@ -24,6 +24,8 @@ def test_it_tells_what_status_knows(pages: Pages) -> None:
     assert told["sessions"][0]["epoch"] == status["server"]["sessions"][0]["epoch"]
     assert {disk["name"] for disk in told["disks"]} == {"data", "logs"}
     assert [one["title"] for one in program.get("/api/v1/partitions").json][:2] == ["host1/data", "host1/logs"]
+    uses = [use for one in program.get("/api/v1/partitions").json for use in one["uses"]]
+    assert {use["totals"]["refused"] for use in uses} == {0}
     assert program.get("/api/v1/servers").json[0]["paths_up"] == 2
     assert program.get("/api/v1/timers").json
     wrong = [alarm for alarm in program.get("/api/v1/alarms").json if alarm["severity"] != "note"]
