@@ -6,7 +6,7 @@ PYTEST_FLAGS ?=
 BENCH_FLAGS ?=
 export PYTHON
 
-.PHONY: help demo fast test soak check bench bench-check docs clean
+.PHONY: help demo fast test soak fuzz check bench bench-check docs clean
 
 help:  ## these lines
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1:\2/p' $(MAKEFILE_LIST) | while IFS=: read -r word does; do \
@@ -28,9 +28,14 @@ test:  ## all tests, with the time that each file took
 	.venv/bin/python -m pytest $(PYTEST_FLAGS)
 
 soak:  ## the long proofs (SEEDS=N: so many lives in the simulation); figures are printed
-	@tools/setup_venv.sh
+	@tools/setup_venv.sh test fuzz
 	@tools/debian_packages.sh
 	.venv/bin/python -m pytest -m soak -s --timeout=0 $(if $(SEEDS),--seeds=$(SEEDS)) $(PYTEST_FLAGS)
+
+SECONDS_EACH = $(if $(filter command environment,$(word 1,$(origin SECONDS))),$(SECONDS),600)
+fuzz:  ## every parser of foreign bytes, ten minutes each (SECONDS=N: so many), what is worth keeping is kept
+	@tools/setup_venv.sh test fuzz
+	.venv/bin/python -m tests.fuzz.run --keep --seconds $(SECONDS_EACH)
 
 check:  ## style, types, and who may import whom: seconds, no test runs
 	@tools/setup_venv.sh test check

@@ -58,9 +58,9 @@ def meaning_of(text: str) -> Meaning:
     if not code:
         return None
     subject = code.partition("=")[0].strip(BLANKS)[:_SHOWN_CHARACTERS] or code[:_SHOWN_CHARACTERS]
+    subject = "".join(c if c.isprintable() else "?" for c in subject)
     foreign = next((c for c in code if not c.isprintable() and c != "\t"), None)
     if foreign is not None:
-        subject = "".join(c if c.isprintable() else "?" for c in subject)
         return Broken(
             subject,
             f"holds the character U+{ord(foreign):04X}, which cannot be printed",

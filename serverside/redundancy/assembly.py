@@ -120,7 +120,8 @@ def recognise(
         why = f": {'; '.join(absent)}" if absent else ""
         raise SettingsError(f"ARRAY {settings.name} can't start: none of its drives is there and can be read{why}")
     truth = max((label.superblock for label in members.values()), key=lambda superblock: superblock.events)
-    _refuse_other_shape(settings, truth)
+    for label in members.values():
+        _refuse_other_shape(settings, label.superblock)
     _refuse_used_apart(settings, truth, found, members)
     assembly = Assembly(truth, {}, {})
     for index, each in enumerate(found):

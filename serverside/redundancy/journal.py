@@ -137,7 +137,13 @@ class Journal(Guard):
         record = self._read(place, at_bytes, size)
         if record is None or crc != _crc(record):
             return None
-        return Record(sequence, places, list(_changes(place, record, entries))), size
+        changes = list(_changes(place, record, entries))
+        return (Record(sequence, places, changes), size) if self._is_within(changes) else None
+
+    def _is_within(self, changes: Sequence[Change]) -> bool:
+        """Whether it would all go into the data: a CRC that holds does not prove that we have written the record."""
+        end = self.members.superblock.data_bytes
+        return all(change.offset_bytes + len(change.data) <= end for change in changes)
 
     def _read(self, place: int, at_bytes: int, length_bytes: int) -> bytearray | None:
         if at_bytes + length_bytes > self.area_bytes:
@@ -196,5 +202,6 @@ def _changes(place: int, record: bytearray, entries: int) -> Iterator[Change]:
     view, at = memoryview(record), _front_bytes(entries)
     for index in range(entries):
         offset_bytes, length_bytes, _ = _ENTRY.unpack_from(record, _HEADER.size + index * _ENTRY.size)
+        # A length that its record does not hold gives what there is.
         yield Change(place, offset_bytes, view[at : at + length_bytes])
         at += length_bytes

@@ -13,12 +13,15 @@ from `place` on differ from drive to drive, all others are the same on all.
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Any
 from uuid import UUID
 
 from construct import (
     Array,
     Bytes,
     Const,
+    ConstructError,
+    Container,
     Int8ul,
     Int16ul,
     Int32ul,
@@ -31,6 +34,7 @@ from construct import (
 )
 
 from protocol.crc import crc32c
+from protocol.limits import BLOCK_BYTES
 from serverside.redundancy.division import MEMBERS_MAX
 
 MAGIC = b"NSUARRAY"
@@ -155,11 +159,21 @@ def encode(label: Label) -> bytes:
 
 
 def decode(copy: bytes) -> Label | None:
-    """Read a copy; None if it is not one, or not whole."""
+    """Read a copy; None if it is not one, or not whole.
+
+    A CRC that holds proves no honesty: the drive may come from anybody. What would not be an array is none.
+    """
     body = copy[_FRONT_BYTES:]
     if not looks_like_one(copy) or _FRONT.parse(copy).crc != crc32c(body):
         return None
-    found = _LAYOUT.parse(body)
+    try:
+        label = _label_of(_LAYOUT.parse(body))
+    except (ConstructError, ValueError):
+        return None  # more members than there is room for, a state that is none, a name that is no text
+    return label if _is_sound(label) else None
+
+
+def _label_of(found: Container[Any]) -> Label:
     superblock = Superblock(
         array=UUID(bytes=found.array),
         name=found.name,
@@ -176,6 +190,18 @@ def decode(copy: bytes) -> Label | None:
         zero_to_row=found.zero_to_row,
     )
     return Label(superblock, UUID(bytes=found.drive), found.place)
+
+
+def _is_sound(label: Label) -> bool:
+    """Whether place, head and data can be those of an array."""
+    block = label.superblock
+    return (
+        (label.place < len(block.members) or label.place == NO_PLACE)
+        and block.data_offset_bytes >= JOURNAL_AT_BYTES
+        and block.data_offset_bytes % BLOCK_BYTES == 0
+        and block.stripe_bytes > 0
+        and block.data_bytes % block.stripe_bytes == 0
+    )
 
 
 def looks_like_one(copy: bytes) -> bool:

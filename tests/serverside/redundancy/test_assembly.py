@@ -223,6 +223,13 @@ def other(**changes: Any) -> list[Found]:
     return [labelled(each, replace(truth, **changes)) for each in found]
 
 
+def longer() -> list[Found]:
+    """One drive, older than the others, says that the array has a place more."""
+    truth, found = made()
+    more = (*truth.members, MemberRecord(UUID(int=9), State.OUT))
+    return [*found[:3], labelled(found[3], replace(truth, events=1, members=more))]
+
+
 @pytest.mark.parametrize(
     ("found", "sentence"),
     [
@@ -235,6 +242,7 @@ def other(**changes: Any) -> list[Found]:
         (other(level="raid10"), "LEVEL is raid5 in nsu.conf and raid10 on its drives"),
         (other(stripe_bytes=4096), "STRIPE in bytes is 65536 in nsu.conf and 4096"),
         (made(5)[1], "number of DRIVEs is 4 in nsu.conf and 5"),
+        (longer(), "number of DRIVEs is 4 in nsu.conf and 5"),
         (made(4, 1)[1][4:], "none of its drives is there"),
     ],
 )

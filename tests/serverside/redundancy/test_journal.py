@@ -120,3 +120,11 @@ def test_a_quiet_array_changes_nothing_at_a_start_or_a_settling() -> None:
     array.machine.recover()
     array.machine.settle()
     assert array.members.superblock.events == 1
+
+
+def test_a_record_that_would_go_outside_the_data_is_none() -> None:
+    array = rig("raid5")
+    end_bytes = array.members.superblock.data_bytes
+    journal(array).prepare([Change(0, end_bytes - 512, memoryview(bytes(512)))])
+    journal(array).prepare([Change(0, end_bytes - 256, memoryview(bytes(512)))])
+    assert list(journal(again(array)).read_area(0)) == [1]
