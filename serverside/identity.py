@@ -33,7 +33,8 @@ import json
 import os
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from copy import copy, deepcopy
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
@@ -131,6 +132,8 @@ class Identity:
         self._random = random
         self._state = _load(self.path)
         self._state.boot += 1
+        self._is_new = False
+        """Of one that was planned: it differs from what it was planned from."""
         self._epochs = 0
         self.has_lost = self._judge_former_run(machine_boot)
         """What the former run acknowledged and did not flush may be gone."""
@@ -170,30 +173,50 @@ class Identity:
         return self._state.boot << 32 | self._epochs
 
     def cookie_for(self, fingerprint: str) -> int:
-        """Give the u32 cookie of the settings that have this fingerprint: the last one, or a new one."""
-        state = self._state
+        """Give the u32 cookie of the settings that have this fingerprint: the last one, or a new one, which is saved.
+
+        OSError: it can't be saved, and was not given.
+        """
+        state = replace(self._state)
         if state.fingerprint is None:
             state.cookie = self._random(32)
         elif state.fingerprint != fingerprint:
             state.cookie = state.cookie + 1 & U32_MASK
         if state.fingerprint != fingerprint:
             state.fingerprint = fingerprint
-            self._save()
+            write_atomically(self.path, _text(state))
+        self._state = state
         return state.cookie
 
-    def settle(self, hosts: Iterable[HostSettings]) -> list[UUID]:
-        """Take in the hosts and units that there are now. Return the uuids of ranges forgotten by this."""
-        units = [(host.name, unit) for host in hosts for unit in host.units]
-        before = json.dumps(asdict(self._state))
+    def plan(self, hosts: Iterable[HostSettings]) -> tuple["Identity", list[UUID]]:
+        """Give what this will be with the hosts and units that there are now, and the ranges forgotten by it.
+
+        Nothing changes yet: `prepare` what it gives, then `take` it.
+        """
+        planned = copy(self)
+        planned._state = deepcopy(self._state)
+        forgotten = planned._settle([(host.name, unit) for host in hosts for unit in host.units])
+        planned._is_new = planned._state != self._state
+        return planned, forgotten
+
+    def prepare(self) -> None:
+        """Write what was planned beside the file in force; what needs room needs it now. Raise OSError."""
+        if self._is_new:
+            write_beside(self.path, _text(self._state))
+
+    def take(self, planned: "Identity") -> None:
+        """Have what was planned and prepared be in force. Raise OSError."""
+        if planned._is_new:
+            put_in_place(self.path)
+            self._state = planned._state
+
+    def _settle(self, units: list[tuple[str, PartitionSettings]]) -> list[UUID]:
         for host_name, unit in units:
             self._settle_unit(host_name, unit)
-        forgotten = self._settle_ranges(units)
-        if json.dumps(asdict(self._state)) != before:
-            self._save()
-        return forgotten
+        return self._settle_ranges(units)
 
     def unit(self, host_name: str, unit_name: str) -> UnitIdentity:
-        """Give the identity of a unit taken in by `settle`."""
+        """Give the identity of a unit that was planned with."""
         record = self._unit_record(host_name, unit_name)
         assert record is not None
         return UnitIdentity(UUID(record.uuid), record.generation)
@@ -270,26 +293,43 @@ class Identity:
         return str(UUID(int=self._random(128), version=4))
 
     def _save(self) -> None:
-        text = json.dumps({"version": VERSION, **asdict(self._state)}, indent=1)
-        write_atomically(self.path, text.encode())
+        write_atomically(self.path, _text(self._state))
 
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Put `data` in place of a file so that a crash leaves the old or the new one, whole."""
+    write_beside(path, data)
+    put_in_place(path)
+
+
+def write_beside(path: Path, data: bytes) -> None:
+    """Write what `put_in_place` will put in place of a file."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    fresh = path.with_name(path.name + ".new")
+    fresh = _beside(path)
     fresh.unlink(missing_ok=True)  # a cut save's leftover, with whatever mode it has
     fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(fd, "wb") as file:
         file.write(data)
         file.flush()
         os.fsync(fd)
-    os.rename(fresh, path)
+
+
+def put_in_place(path: Path) -> None:
+    """Put what was written beside a file in its place, for good."""
+    os.rename(_beside(path), path)
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(path.name + ".new")
+
+
+def _text(state: State) -> bytes:
+    return json.dumps({"version": VERSION, **asdict(state)}, indent=1).encode()
 
 
 def _lies_over(unit: PartitionSettings, record: RangeRecord) -> bool:

@@ -263,17 +263,20 @@ class Storage:
     def adopt(self, settings: ServerSettings) -> None:
         """Take new settings, of the same arrays; no SRW of a host whose units change may live.
 
-        Raise SettingsError, StateError, DriveError, OSError: then the old settings stay.
+        Raise SettingsError, StateError, DriveError, OSError: then the old settings stay, all of them.
         """
         assert settings.arrays == self.settings.arrays
+        cookie = self.identity.cookie_for(fingerprint(settings))  # one that is not used is skipped, which harms nobody
         self.stop_drivers()
         try:
             self.table = build(settings.holders, self.arrays, self.identity, self.folder, self.table)
-            self.release_arrays()
-            self.settings = settings
+            self.settings, self.cookie = settings, cookie
+            try:
+                self.release_arrays()
+            except DriveError as error:  # the change stands; what is wrong with the drives, the next owner finds too
+                say(f"nsu: server: {error}")
         finally:
             self.start_drivers()
-        self.cookie = self.identity.cookie_for(fingerprint(settings))
 
     def close(self) -> None:
         """Stop the drivers, make everything durable, close the drives; then raise the first error, if any.

@@ -160,8 +160,10 @@ class Redundant(Array):
     def release(self) -> None:
         """Settle, and forget what only an owner may know."""
         if self._machine is not None:
-            self._machine.settle()
-            self._machine = self._mending = self._watch = None
+            try:
+                self._machine.settle()
+            finally:  # the next owner mends what this one could not settle
+                self._machine = self._mending = self._watch = None
 
     def write_from(self, view: memoryview, offset_bytes: int, durable: bool = False) -> None:
         """Write all of `view`."""

@@ -4,6 +4,9 @@ An index of the table names a partition to the array's driver process. It is nev
 the server, and a partition whose definition did not change keeps it, and the same object: SRWs that were
 forked with the old table and whose units did not change work on undisturbed beside those of the new one.
 
+A change is made whole or not at all: everything that may fail is prepared beside what is there (maps, identities), and
+then put in its place. Until that moment the former table is in force, its maps and their files are as they were.
+
 Zero maps are made here, one for each range, shared by the partitions that begin there. A range that gets
 another size gets a new map object (its live bits are saved first): whoever uses the old one must have ended
 before `build`.
@@ -20,7 +23,7 @@ from serverside.identity import Identity, ZeroRange
 from serverside.partitions.partition import Partition
 from serverside.partitions.zero_file import ZeroFile
 from serverside.partitions.zero_live import NO_BOOT, this_boot
-from serverside.partitions.zero_map import ZeroMap, open_zero_map
+from serverside.partitions.zero_map import ZeroMap, prepare_zero_map
 from serverside.settings import HostSettings, PartitionSettings
 
 Start = tuple[str, int]
@@ -63,20 +66,53 @@ def build(
 ) -> PartitionTable:
     """Make the table of these hosts; zero maps lie in `folder`. Raise SettingsError, StateError, DriveError.
 
-    Settings are checked before anything is touched. `previous` is used up: zero maps that no partition needs
-    any more are closed, and the files of ranges that are forgotten are removed.
+    Settings are checked before anything is touched. After an error `previous` is in force as before. Else it is used
+    up: zero maps that no partition needs any more are closed, and the files of ranges that are forgotten are removed.
     """
     hosts = tuple(hosts)
     _check(hosts, arrays)
     old = previous or PartitionTable({}, {}, {}, 0)
-    forgotten = identity.settle(hosts)
-    zero_maps = {(r.array, r.first_lba): _zero_map(r, arrays[r.array], folder, old) for r in identity.zero_ranges()}
+    planned, forgotten = identity.plan(hosts)
+    zero_maps: dict[Start, ZeroMap] = {}
+    fresh: list[ZeroMap] = []
+    try:
+        for range_ in planned.zero_ranges():
+            zero_map = _kept(range_, old)
+            if zero_map is None:
+                zero_map = _prepared(range_, arrays[range_.array], folder)
+                fresh.append(zero_map)
+            zero_maps[range_.array, range_.first_lba] = zero_map
+        table = _table(hosts, arrays, planned, zero_maps, old)
+        planned.prepare()
+        for zero_map in fresh:
+            zero_map.zero_what_is_new()
+    except Exception:
+        for zero_map in fresh:
+            zero_map.discard()
+        raise
+    _commit(identity, planned, fresh)
     for start, zero_map in old.zero_maps.items():
         if zero_maps.get(start) is not zero_map:
             zero_map.file.close()
     for uuid in forgotten:
         ZeroFile(folder, uuid).remove()
-    return _table(hosts, arrays, identity, zero_maps, old)
+    return table
+
+
+def _commit(identity: Identity, planned: Identity, fresh: Iterable[ZeroMap]) -> None:
+    """Put all that was prepared in its place: renames, nothing that needs room.
+
+    Raises:
+        RuntimeError: one failed, and some of the files are of the new table, some of the old one. Each is whole, so a
+            new start goes on from there; this process must not.
+
+    """
+    try:
+        identity.take(planned)
+        for zero_map in fresh:
+            zero_map.publish()
+    except OSError as error:
+        raise RuntimeError(f"the STATE folder failed in the middle of a change: {error}") from error
 
 
 def _table(
@@ -121,12 +157,18 @@ def _is_same(old: Partition, new: Partition) -> bool:
     return old.array is new.array and old.zero_map is new.zero_map
 
 
-def _zero_map(range_: ZeroRange, array: Array, folder: Path, old: PartitionTable) -> ZeroMap:
+def _kept(range_: ZeroRange, old: PartitionTable) -> ZeroMap | None:
+    """Give the map that is in use and stays; of one that gets another size, save the live bits."""
     current = old.zero_maps.get((range_.array, range_.first_lba))
-    if current is not None and current.uuid == range_.uuid:
-        if current.blocks == range_.blocks:
-            return current
-        current.persist()
+    if current is None or current.uuid != range_.uuid:
+        return None
+    if current.blocks == range_.blocks:
+        return current
+    current.persist()
+    return None
+
+
+def _prepared(range_: ZeroRange, array: Array, folder: Path) -> ZeroMap:
     first_bytes = range_.first_lba * BLOCK_BYTES
 
     def zero(offset_bytes: int, length_bytes: int) -> None:
@@ -134,7 +176,7 @@ def _zero_map(range_: ZeroRange, array: Array, folder: Path, old: PartitionTable
 
     # What lay in the page cache of a drive that has failed may be gone, and the zeroing with it.
     boot = NO_BOOT if array.has_failed else this_boot()
-    return open_zero_map(ZeroFile(folder, range_.uuid), range_.blocks, zero, array.flush, boot)
+    return prepare_zero_map(ZeroFile(folder, range_.uuid), range_.blocks, zero, array.flush, boot)
 
 
 def _check(hosts: Iterable[HostSettings], arrays: Mapping[str, Array]) -> None:

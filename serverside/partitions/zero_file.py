@@ -5,6 +5,9 @@ copy whose turn it is (sequence number, even or odd) and syncs; the other copy, 
 touched. So a save that is cut anywhere leaves the former map. Loading takes the copy with a right CRC and the
 highest sequence number.
 
+A map of another size is a whole new file. It is prepared beside the old one, and counts once it is published: whatever
+fails before that leaves the old one, and whoever has it open, as they were.
+
     COPY: OFFSET SIZE MEANING
       0  8  magic "NSUZERO" and a NUL
       8  4  version of this layout: 1
@@ -69,13 +72,17 @@ def decode(copy: bytes) -> ZeroImage | None:
 
 
 class ZeroFile:
-    """The file of one zero map. `load` or `replace` comes first; one process at a time saves."""
+    """The file of one zero map. `load` or `prepare` comes first; one process at a time saves."""
 
     def __init__(self, folder: Path, uuid: UUID) -> None:
         self.path = folder / f"{uuid}.map"
         self.live_path = folder / f"{uuid}.live"
+        self.next_live_path = folder / f"{uuid}.live-next"
+        """Of a map that is not published yet."""
         self.uuid = uuid
         self.fd = -1
+        self._fresh = self.path.with_suffix(".new")
+        self._is_prepared = False
 
     def load(self) -> ZeroImage | None:
         """Give the newest good map; None if there is no file yet; StateError if neither copy is good."""
@@ -108,28 +115,38 @@ class ZeroFile:
             ) from error
 
     def save(self, image: ZeroImage) -> None:
-        """Write the copy whose turn it is and sync it. The size must be that of the last load or replace."""
+        """Write the copy whose turn it is and sync it. The size must be that of the last load or prepare."""
         copy = encode(image)
         self.write(copy, image.sequence % 2 * len(copy))
         self.sync()
 
-    def replace(self, image: ZeroImage) -> None:
-        """Put a whole new file in place of the old one, or of none: for a map whose size is new."""
-        fresh = self.path.with_suffix(".new")
-        old_fd = self.fd
+    def prepare(self, image: ZeroImage) -> None:
+        """Write a whole new file, for a map whose size is new, or where there is none. `publish` makes it count."""
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.fd = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        self.close()
+        self.fd = os.open(self._fresh, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        self._is_prepared = True
         copy = encode(image)
         self.write(copy + copy, 0)
         self.sync()
-        os.rename(fresh, self.path)
-        folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-        if old_fd >= 0:
-            os.close(old_fd)
+
+    def publish(self) -> None:
+        """Put what was prepared in place of the old file, or of none. Nothing to do when nothing was prepared."""
+        if self._is_prepared:
+            os.rename(self._fresh, self.path)
+            self._is_prepared = False
+            folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+
+    def discard(self) -> None:
+        """Throw away what was prepared, and close the file."""
+        self.close()
+        if self._is_prepared:
+            self._fresh.unlink(missing_ok=True)
+        self.next_live_path.unlink(missing_ok=True)
 
     def write(self, data: bytes, offset_bytes: int) -> None:
         """Write all of `data`."""

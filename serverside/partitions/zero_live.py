@@ -55,6 +55,9 @@ def make_memory(path: Path, image: ZeroImage, boot: bytes, size_bytes: int) -> m
         os.pwrite(fd, _head(image, boot), 0)
         os.rename(fresh, path)
         return memoryview(mmap.mmap(fd, whole_bytes))[_MEMORY_AT:]
+    except OSError:
+        fresh.unlink(missing_ok=True)  # where there is no room, nothing of it may stay
+        raise
     finally:
         os.close(fd)
 

@@ -33,8 +33,9 @@ moment before.
 """
 
 import errno
+import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 from uuid import UUID
@@ -97,24 +98,36 @@ def resized_image(old: ZeroImage, blocks: int) -> tuple[ZeroImage, list[tuple[in
 
 
 def open_zero_map(file: ZeroFile, blocks: int, zero: Zero, sync: Sync, boot: bytes = NO_BOOT) -> "ZeroMap":
-    """Load or make a map; carry it over if the range has another size now. StateError, DriveError, OSError.
+    """Prepare a map and publish it, where no other depends on it. StateError, DriveError, OSError."""
+    zero_map = prepare_zero_map(file, blocks, zero, sync, boot)
+    zero_map.zero_what_is_new()
+    zero_map.publish()
+    return zero_map
+
+
+def prepare_zero_map(file: ZeroFile, blocks: int, zero: Zero, sync: Sync, boot: bytes = NO_BOOT) -> "ZeroMap":
+    """Load or make a map; carry it over if the range has another size now. StateError, OSError.
 
     `boot`: live bits that were left by killed processes of the same boot are believed; NO_BOOT: none are.
+
+    Files and drives stay as they are. Before anybody uses the map come `zero_what_is_new` and `publish`, or else
+    `discard`: a map of the same range that is in use is good until then, and the whole change may still be refused.
     """
-    image = file.load()
-    if image is None:
-        image = fresh_image(file.uuid, blocks)
-        file.replace(image)
-        return ZeroMap(file, image, zero, sync, image.bits, boot)
-    bits = surviving_bits(file, image, boot)
-    if image.blocks != blocks:
-        image, zeroes = resized_image(replace(image, bits=bits), blocks)
-        for offset_bytes, length_bytes in zeroes:
-            zero(offset_bytes, length_bytes)
-        sync()
-        file.replace(image)
-        bits = image.bits
-    return ZeroMap(file, image, zero, sync, bits, boot)
+    try:
+        image = file.load()
+        if image is None:
+            image = fresh_image(file.uuid, blocks)
+            file.prepare(image)
+            return ZeroMap(file, image, zero, sync, image.bits, boot)
+        bits = surviving_bits(file, image, boot)
+        if image.blocks == blocks:
+            return ZeroMap(file, image, zero, sync, bits, boot)
+        image, new = resized_image(replace(image, bits=bits), blocks)
+        file.prepare(image)
+        return ZeroMap(file, image, zero, sync, image.bits, boot, new)
+    except Exception:
+        file.discard()
+        raise
 
 
 def surviving_bits(file: ZeroFile, image: ZeroImage, boot: bytes) -> bytes:
@@ -133,7 +146,14 @@ class ZeroMap:
     """The live map of one range, shared by all processes forked later. Offset 0 is the range's start."""
 
     def __init__(
-        self, file: ZeroFile, image: ZeroImage, zero: Zero, sync: Sync, bits: bytes, boot: bytes = NO_BOOT
+        self,
+        file: ZeroFile,
+        image: ZeroImage,
+        zero: Zero,
+        sync: Sync,
+        bits: bytes,
+        boot: bytes = NO_BOOT,
+        new: Sequence[tuple[int, int]] = (),
     ) -> None:
         self.file = file
         self.uuid = image.uuid
@@ -142,12 +162,32 @@ class ZeroMap:
         self._end_bytes = image.blocks * BLOCK_BYTES
         self._zero = zero
         self._sync = sync
-        memory = make_memory(file.live_path, image, boot, _BITS_AT + len(bits))
+        self._new = new
+        """(offset_bytes, length_bytes) that the map says are ours, and are not yet zeroed."""
+        memory = make_memory(file.next_live_path, image, boot, _BITS_AT + len(bits))
         self._counters = memory[:_BITS_AT].cast("Q")
         self._bits = memory[_BITS_AT:]
         self._bits[:] = bits
         self._counters[_SEQUENCE] = image.sequence
         self._counters[_MADE] = bits != image.bits
+
+    def zero_what_is_new(self) -> None:
+        """Zero what this map took in with its new size, and sync the drives. Raise DriveError."""
+        for offset_bytes, length_bytes in self._new:
+            self._zero(offset_bytes, length_bytes)
+        if self._new:
+            self._sync()
+        self._new = ()
+
+    def publish(self) -> None:
+        """Have this map count from now on, also after a crash. Raise OSError."""
+        assert not self._new, "it says that more is ours than was zeroed"
+        self.file.publish()
+        os.rename(self.file.next_live_path, self.file.live_path)
+
+    def discard(self) -> None:
+        """Leave no trace of a map that was not published."""
+        self.file.discard()
 
     @property
     def dirty(self) -> bool:

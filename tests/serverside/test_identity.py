@@ -25,9 +25,17 @@ def host(name: str, *units: PartitionSettings) -> HostSettings:
     return HostSettings(name, (), None, (), units)
 
 
+def settle(identity: Identity, hosts: Sequence[HostSettings]) -> list[UUID]:
+    """Take in the hosts and units that there are now."""
+    planned, forgotten = identity.plan(hosts)
+    planned.prepare()
+    identity.take(planned)
+    return forgotten
+
+
 def zero_ranges(folder: Path, hosts: Sequence[HostSettings]) -> list[ZeroRange]:
     identity = Identity(folder)
-    identity.settle(hosts)
+    settle(identity, hosts)
     return list(identity.zero_ranges())
 
 
@@ -74,11 +82,11 @@ CHANGES = {
 def test_generation_and_uuid_of_a_changed_unit(tmp_path: Path, change: str) -> None:
     after, grows, is_new = CHANGES[change]
     first = Identity(tmp_path)
-    first.settle([host("host1", unit("unit_1", 0, 99)), host("host2", unit("unit_1", 0, 99))])
+    settle(first, [host("host1", unit("unit_1", 0, 99)), host("host2", unit("unit_1", 0, 99))])
     old = first.unit("host1", "unit_1")
     assert old.generation == 1
     second = Identity(tmp_path)
-    second.settle([host("host1", after), host("host2", unit("unit_1", 0, 99))])
+    settle(second, [host("host1", after), host("host2", unit("unit_1", 0, 99))])
     new = second.unit("host1", "unit_1")
     assert new.generation == (3 if grows else 1)  # 2 is the other host's
     assert (new.uuid != old.uuid) == is_new
@@ -90,25 +98,25 @@ def test_no_generation_is_ever_given_twice(tmp_path: Path) -> None:
     seen: list[int] = []
     for last_lba in (99, 199):
         identity = Identity(tmp_path)
-        identity.settle([host("host1", unit("unit_0", 0, last_lba), unit("unit_1", 200, 200 + last_lba))])
+        settle(identity, [host("host1", unit("unit_0", 0, last_lba), unit("unit_1", 200, 200 + last_lba))])
         seen += [identity.unit("host1", name).generation for name in ("unit_0", "unit_1")]
     assert len(set(seen)) == 4
 
 
 def test_units_of_two_hosts_have_two_uuids_and_one_range(tmp_path: Path) -> None:
     identity = Identity(tmp_path)
-    identity.settle([host("host1", unit("unit_1", 0, 99)), host("host2", unit("other", 0, 99))])
+    settle(identity, [host("host1", unit("unit_1", 0, 99)), host("host2", unit("other", 0, 99))])
     assert identity.unit("host1", "unit_1").uuid != identity.unit("host2", "other").uuid
     assert [(r.array, r.first_lba, r.blocks) for r in identity.zero_ranges()] == [("unit0", 0, 100)]
 
 
 def test_a_removed_unit_comes_back_with_its_generation(tmp_path: Path) -> None:
     identity = Identity(tmp_path)
-    identity.settle([host("host1", unit("unit_1", 0, 99))])
+    settle(identity, [host("host1", unit("unit_1", 0, 99))])
     before = identity.unit("host1", "unit_1")
-    identity.settle([])
+    settle(identity, [])
     assert list(identity.zero_ranges()) == []
-    identity.settle([host("host1", unit("unit_1", 0, 199))])
+    settle(identity, [host("host1", unit("unit_1", 0, 199))])
     assert identity.unit("host1", "unit_1").uuid == before.uuid
     assert identity.unit("host1", "unit_1").generation == 2
 
@@ -156,19 +164,19 @@ def test_a_range_gets_a_new_map(tmp_path: Path, history: str) -> None:
 
 def test_forgotten_ranges_are_told_once(tmp_path: Path) -> None:
     identity = Identity(tmp_path)
-    assert identity.settle(A) == []
+    assert settle(identity, A) == []
     uuid = next(identity.zero_ranges()).uuid
-    assert identity.settle([]) == []
-    assert identity.settle([host("host2", unit("unit_2", 50, 60, zero=False))]) == [uuid]
-    assert identity.settle([]) == []
+    assert settle(identity, []) == []
+    assert settle(identity, [host("host2", unit("unit_2", 50, 60, zero=False))]) == [uuid]
+    assert settle(identity, []) == []
 
 
 def test_nothing_new_writes_nothing(tmp_path: Path) -> None:
     identity = Identity(tmp_path)
-    identity.settle(A)
+    settle(identity, A)
     identity.cookie_for("A")
     before = identity.path.stat().st_ino
-    identity.settle(A)
+    settle(identity, A)
     identity.cookie_for("A")
     assert identity.path.stat().st_ino == before
 
@@ -189,7 +197,7 @@ DAMAGES: dict[str, Callable[[str], str]] = {
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_file_is_refused_and_kept(tmp_path: Path, damage: str) -> None:
     identity = Identity(tmp_path)
-    identity.settle(A)
+    settle(identity, A)
     text = identity.path.read_text()
     identity.path.write_text(DAMAGES[damage](text))
     damaged = identity.path.read_bytes()
@@ -273,7 +281,7 @@ def test_a_partition_keeps_its_uuid_and_its_data_through_another_name_host_and_s
         ("", unit("two", 0, 99, uuid=THIS)),
         ("b", unit("two", 0, 199, uuid=THIS)),
     ):
-        assert identity.settle([host(owner, said)]) == [], "its map is not forgotten"
+        assert settle(identity, [host(owner, said)]) == [], "its map is not forgotten"
         known = identity.unit(owner, said.name)
         assert (str(known.uuid), known.generation > before) == (THIS, True)
         before = max(before, known.generation)
@@ -284,10 +292,10 @@ def test_a_partition_keeps_its_uuid_and_its_data_through_another_name_host_and_s
 def test_a_new_partition_of_an_old_name_in_an_old_place_is_new(tmp_path: Path) -> None:
     """What its predecessor wrote must not show (trap 18), nor a request that was meant for it be served (trap 24)."""
     identity = Identity(tmp_path)
-    identity.settle([host("a", unit("one", 0, 99, uuid=THIS))])
+    settle(identity, [host("a", unit("one", 0, 99, uuid=THIS))])
     (first,), generation = identity.zero_ranges(), identity.unit("a", "one").generation
     for hosts in ([host("a")], [host("a", unit("one", 0, 99, uuid=THAT))]):
-        forgotten = identity.settle(hosts)
+        forgotten = settle(identity, hosts)
     assert forgotten == [first.uuid]
     (second,) = identity.zero_ranges()
     assert second.uuid != first.uuid
@@ -296,17 +304,17 @@ def test_a_new_partition_of_an_old_name_in_an_old_place_is_new(tmp_path: Path) -
 
 def test_what_state_knew_is_said_in_nsu_conf_later_and_stays_the_same(tmp_path: Path) -> None:
     identity = Identity(tmp_path)
-    identity.settle([host("a", unit("one", 0, 99))])
+    settle(identity, [host("a", unit("one", 0, 99))])
     (before,), uuid = identity.zero_ranges(), str(identity.unit("a", "one").uuid)
     assert [(record.host, record.name, record.uuid) for record in read_units(tmp_path)] == [("a", "one", uuid)]
-    identity.settle([host("b", unit("renamed", 0, 99, uuid=uuid))])
+    settle(identity, [host("b", unit("renamed", 0, 99, uuid=uuid))])
     (after,) = identity.zero_ranges()
     assert after == before
 
 
 def test_a_state_from_before_ranges_knew_their_partitions_is_understood(tmp_path: Path) -> None:
     identity = Identity(tmp_path)
-    identity.settle([host("a", unit("one", 0, 99))])
+    settle(identity, [host("a", unit("one", 0, 99))])
     (before,), uuid = identity.zero_ranges(), str(identity.unit("a", "one").uuid)
     path = tmp_path / "identity.json"
     content = json.loads(path.read_text())
@@ -314,5 +322,5 @@ def test_a_state_from_before_ranges_knew_their_partitions_is_understood(tmp_path
         del record["partitions"]
     path.write_text(json.dumps(content))
     again = Identity(tmp_path)
-    again.settle([host("b", unit("renamed", 0, 99, uuid=uuid))])
+    settle(again, [host("b", unit("renamed", 0, 99, uuid=uuid))])
     assert list(again.zero_ranges()) == [before]

@@ -26,7 +26,9 @@ def test_what_a_running_server_says() -> None:
 
 def test_state_is_read_without_a_start(tmp_path: Path) -> None:
     identity = Identity(tmp_path)
-    identity.settle([host("a", units=[unit("one", 8, 16)])])
+    planned, _ = identity.plan([host("a", units=[unit("one", 8, 16)])])
+    planned.prepare()
+    identity.take(planned)
     facts = look(tmp_path)
     assert not facts.runs
     assert facts.uuid_of("a", "one", "unit0", 16) == str(identity.unit("a", "one").uuid)

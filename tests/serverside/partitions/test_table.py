@@ -1,14 +1,19 @@
 """Proved: units become partitions in their order, and a change disturbs only what it changes."""
 
+import os
+from collections.abc import Sequence
+from errno import ENOSPC
 from pathlib import Path
 
 import pytest
 
+import serverside.identity
 from serverside.arrays.base import Array
 from serverside.errors import SettingsError
 from serverside.identity import Identity
 from serverside.partitions.partition import Partition
 from serverside.partitions.table import PartitionTable, build
+from serverside.partitions.zero_file import ZeroFile
 from serverside.settings import HostSettings, PartitionSettings
 from tests.serverside.faults import MemoryDrive, memory_array
 
@@ -124,3 +129,61 @@ def test_units_beyond_their_array_are_named_all_at_once_before_anything_is_touch
         "HOST host2 UNIT c: LBA = unit0(0,500) ends beyond the array, whose last block is 99",
     ]
     assert not (tmp_path / "zero").exists()
+
+
+A = unit("a", 0, 9, zero=True)
+CHANGES = {
+    "a grows": [host("host1", unit("a", 0, 19, zero=True))],
+    "a goes, and b takes its blocks": [host("host2", unit("b", 0, 9, zero=True))],
+}
+NO_ROOM = {
+    "for live bits": (os, "posix_fallocate"),
+    "for a map": (ZeroFile, "prepare"),
+    "for identities": (serverside.identity, "write_beside"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+@pytest.mark.parametrize("full", NO_ROOM.values(), ids=NO_ROOM)
+def test_a_change_for_which_there_is_no_room_leaves_all_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Sequence[HostSettings], full: tuple[object, str]
+) -> None:
+    """What is written and flushed after the refusal is there after the next change, and after the next start."""
+
+    def no_room(*_: object) -> None:
+        raise OSError(ENOSPC, "No space left on device")
+
+    server = Server(tmp_path)
+    table = server.serve(host("host1", A))
+    write(table.partitions[0], 0, b"d" * 512)
+    with monkeypatch.context() as patched:
+        patched.setattr(*full, no_room)
+        with pytest.raises(OSError, match="No space left"):
+            server.serve(*change)
+    assert server.table is table
+    write(table.partitions[0], 1, b"e" * 512)
+    changed = server.serve(host("host1", A), host("host2", unit("c", 50, 59)))
+    assert changed.partitions[0] is table.partitions[0]
+    assert sorted(path.suffix for path in (tmp_path / "zero").iterdir()) == [".live", ".map"]
+    server.start()
+    again = server.serve(host("host1", A)).units("host1")[0]
+    assert read(again) == b"d" * 512 + b"e" * 512 + bytes(8 * 512)
+    assert again.generation == table.partitions[0].generation
+
+
+def test_a_state_folder_that_fails_in_the_middle_ends_the_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the new table there is a part: only a new start, which goes by the files, may go on."""
+    server = Server(tmp_path)
+    write(server.serve(host("host1", A)).partitions[0], 0, b"d" * 512)
+
+    def fails(_: object) -> None:
+        raise OSError(ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ZeroFile, "publish", fails)
+        with pytest.raises(RuntimeError, match="in the middle of a change"):
+            server.serve(*CHANGES["a grows"])
+    server.start()
+    assert read(server.serve(*CHANGES["a grows"]).units("host1")[0]) == b"d" * 512 + bytes(19 * 512)

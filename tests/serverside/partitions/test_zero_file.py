@@ -49,7 +49,8 @@ def test_rubbish_is_no_map(rubbish: bytes) -> None:
 def made(folder: Path) -> ZeroFile:
     file = ZeroFile(folder / "zero", NAME)
     assert file.load() is None
-    file.replace(image(1, b"\0\0"))
+    file.prepare(image(1, b"\0\0"))
+    file.publish()
     return file
 
 
@@ -94,7 +95,8 @@ def test_two_damaged_copies_are_refused_and_kept(tmp_path: Path) -> None:
 
 def test_another_ones_map_is_refused(tmp_path: Path) -> None:
     file = ZeroFile(tmp_path / "zero", UUID(int=78))
-    file.replace(image(1, uuid=UUID(int=78)))
+    file.prepare(image(1, uuid=UUID(int=78)))
+    file.publish()
     file.close()
     file.path.rename(file.path.with_name(f"{NAME}.map"))
     with pytest.raises(StateError, match="damaged"):
@@ -103,7 +105,8 @@ def test_another_ones_map_is_refused(tmp_path: Path) -> None:
 
 def test_a_map_of_another_size_replaces_the_file(tmp_path: Path) -> None:
     file = made(tmp_path)
-    file.replace(image(2, bytes(9000)))
+    file.prepare(image(2, bytes(9000)))
+    file.publish()
     file.save(image(3, b"\x01" * 9000))
     assert loaded(tmp_path) == image(3, b"\x01" * 9000)
     assert [path.name for path in file.path.parent.iterdir()] == [f"{NAME}.map"]

@@ -38,7 +38,7 @@ from serverside.drives.fallocate import fallocate
 from serverside.drives.file import FileDrive
 from serverside.drives.health import DriveHealth
 from serverside.drives.open import open_drive
-from serverside.identity import Identity, write_atomically
+from serverside.identity import Identity, put_in_place, write_atomically, write_beside
 from serverside.partitions.zero_file import ZeroImage
 from serverside.partitions.zero_live import make_memory, surviving_memory, this_boot
 from serverside.settings import DriveSettings
@@ -142,6 +142,19 @@ class SimDrive(FileDrive):
         description.file.opened_by(process.pid)
         if description.file.marks.get(-self.fd, 0) < description.file.errors:
             self.health.fail(self.index, 5)
+
+
+def sim_write_beside(path: Path, data: bytes) -> None:
+    write_text(_beside(path), data)
+
+
+def sim_put_in_place(path: Path) -> None:
+    texts = system_here().disks_here().texts
+    texts[str(path)] = texts.pop(str(_beside(path)))
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(path.name + ".new")
 
 
 def sim_this_boot() -> bytes:
@@ -252,6 +265,7 @@ MODULES: list[tuple[Any, Callable[[System], Any]]] = [
 NAMES: list[tuple[Any, Any]] = [
     (fork_child, sim_fork_child), (Loop, sim_loop), (ControlServer, NoControl), (open_frontend, sim_open_frontend),
     (open_drive, sim_open_drive), (fallocate, sim_fallocate), (write_atomically, write_text),
+    (write_beside, sim_write_beside), (put_in_place, sim_put_in_place),
     (Identity, sim_identity), (real_run_disk, sim_run_disk), (doing_of, sim_doing_of), (make_memory, sim_make_memory),
     (surviving_memory, sim_surviving_memory), (this_boot, sim_this_boot), (addresses_up, frozenset),
     (is_here, lambda address: True),
@@ -271,7 +285,7 @@ def _places() -> Iterator[tuple[Any, str, Any]]:
 
 
 def _is_called_at_home(value: object) -> bool:
-    return value in (write_atomically, doing_of, addresses_up, is_here)
+    return value in (write_atomically, write_beside, put_in_place, doing_of, addresses_up, is_here)
 
 
 PLACES = list(_places())

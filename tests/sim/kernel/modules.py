@@ -158,8 +158,9 @@ class Os(StandIn):
     def rename(self, old: object, new: object) -> None:
         """Durable at once: a file is synced before it is renamed, and the folder after it."""
         self.kernel.enter()
-        files = self.system.disks_here().files
-        files[str(new)] = files.pop(str(old))
+        disks = self.system.disks_here()
+        place: dict[str, Any] = disks.memories if str(old) in disks.memories else disks.files
+        place[str(new)] = place.pop(str(old))
 
 
 class Time(StandIn):
