@@ -1,7 +1,6 @@
-"""What is wrong now, and what has happened: read from the answers of `nsu status`. Pure.
+"""What is wrong now, and what to do: read from the answers of all processes, for everybody who shows it. Pure.
 
-An alarm stands as long as its cause; its sentence is the one `nsu status` shows. An event is a difference between two
-looks; what came and went between them is not seen, for that there is the log.
+An alarm stands as long as its cause. `nsu status`, `nsu top`, the pages, REST and /metrics tell these and no others.
 """
 
 from collections.abc import Iterator
@@ -14,17 +13,19 @@ SEVERITIES = (URGENT, WARNING, NOTE)
 
 
 class Alarm(NamedTuple):
-    """Something is wrong, or happened."""
+    """Something is wrong, or happened (`nsu/events.py`)."""
 
     severity: str
     about: str
     """What it is about: `array unit0`, `path box1 3`, `machine` …"""
     sentence: str
+    to_do: str = ""
+    """Empty: it mends itself, or the sentence says it."""
 
 
 def alarms_of(found: Found) -> list[Alarm]:
     """Give all that is wrong, the urgent first, each once."""
-    every = dict.fromkeys([*_of_processes(found["supervisor"]), *_of_server(found), *_of_host(found["host"])])
+    every = dict.fromkeys([*_of_processes(found["supervisor"]), *_of_server(found), *_of_host(found)])
     return sorted(every, key=lambda alarm: SEVERITIES.index(alarm.severity))
 
 
@@ -33,7 +34,10 @@ def _of_processes(supervisor: Found) -> Iterator[Alarm]:
         if process["state"] != "ready":
             why = f": {process['why']}" if process["why"] else ""
             severity = URGENT if process["state"] in ("resting", "given_up", "dying") else NOTE
-            yield Alarm(severity, f"process {process['name']}", f"it is {process['state'].replace('_', ' ')}{why}")
+            to_do = "do what its last words ask for, then start nsu run again" if process["state"] == "given_up" else ""
+            yield Alarm(
+                severity, f"process {process['name']}", f"it is {process['state'].replace('_', ' ')}{why}", to_do
+            )
     for sentence in supervisor["warnings"]:
         yield Alarm(WARNING, "nsu.conf", sentence)
 
@@ -43,18 +47,11 @@ def _of_server(found: Found) -> Iterator[Alarm]:
     if server is None:
         return
     for array in server["arrays"]:
-        stopped = bool((array.get("redundancy") or {}).get("stopped"))
-        if stopped:
-            yield Alarm(URGENT, f"array {array['name']}", "it has stopped: more drives are lost than it survives")
-        for drive in array["drives"]:
-            if drive["state"] not in ("good", "spare or not used"):
-                severity = WARNING if drive["state"] == "rebuilding" else URGENT
-                why = drive.get("why_out") or "see: nsu array list"
-                yield Alarm(severity, f"drive {drive['name']}", f"it is {drive['state']}: {why}")
+        yield from _of_array(array)
     refused = server["conf"]["refused"]
     if refused:
         words = f"it can't be used as it is now, the settings before stay in force: {refused}"
-        yield Alarm(URGENT, "nsu.conf", words)
+        yield Alarm(URGENT, "nsu.conf", words, "mend it, or go back: nsu rollback")
     for port in server["data_ports"]:
         if not port["listening"]:
             yield Alarm(
@@ -69,19 +66,35 @@ def _of_server(found: Found) -> Iterator[Alarm]:
             yield Alarm(WARNING, "server", sentence)
 
 
-def _of_host(host: Found | None) -> Iterator[Alarm]:
+def _of_array(array: Found) -> Iterator[Alarm]:
+    name = array["name"]
+    if (array.get("redundancy") or {}).get("stopped"):
+        to_do = "bring a drive back before anything else"
+        yield Alarm(URGENT, f"array {name}", "it has stopped: more drives are lost than it survives", to_do)
+    for drive in array["drives"]:
+        if drive["state"] not in ("good", "spare or not used"):
+            severity = WARNING if drive["state"] == "rebuilding" else URGENT
+            why = f": {drive['why_out']}" if drive.get("why_out") else ""
+            yield Alarm(severity, f"drive {drive['name']}", f"it is {drive['state']}{why}", _mending(name, drive))
+
+
+def _mending(array: str, drive: Found) -> str:
+    if drive.get("note"):
+        return f"when it is good again, or another, remove {drive['note']} and start nsu again"
+    if drive["state"] == "rebuilding":
+        return ""
+    if drive.get("place") is not None:
+        return f"give the array another: nsu array replace {array} {drive['place']} NEW"
+    return "see: nsu array list"
+
+
+def _of_host(found: Found) -> Iterator[Alarm]:
+    host = found["host"]
     if host is None:
         return
+    limits = {timer["name"]: timer["value_s"] for timer in host["timers"]}
     for server in host["servers"]:
-        about = f"server {server['name']}"
-        if server["trouble"]:
-            yield Alarm(URGENT, about, server["trouble"])
-        if server["paths_up"] < server["connections"]:
-            severity = WARNING if server["paths_up"] else URGENT
-            yield Alarm(severity, about, f"{server['paths_up']} of {server['connections']} paths are up")
-        for network in server["networks"]:
-            if network["trouble"]:
-                yield Alarm(WARNING, f"network {network['at']}", f"it is {network['state']}: {network['trouble']}")
+        yield from _of_link(server, limits.get(no_path_timer(server["name"])))
     for disk in host["disks"]:
         if disk["trouble"]:
             severity = NOTE if disk["detached"] else URGENT
@@ -89,60 +102,36 @@ def _of_host(host: Found | None) -> Iterator[Alarm]:
         for notice in (disk.get("process") or {}).get("notices", []):
             yield Alarm(WARNING, f"disk {disk['name']}", notice)
     for sentence in host["warnings"]:
-        yield Alarm(WARNING, "host", sentence)
+        if sentence not in found["supervisor"]["warnings"]:
+            yield Alarm(WARNING, "host", sentence)
 
 
-def events_between(before: Found, after: Found) -> list[Alarm]:
-    """Give what has happened between two looks."""
-    return [
-        *_changes(_processes(before), _processes(after), "process"),
-        *_changes(_sessions(before), _sessions(after), "session"),
-        *_changes(_partitions(before), _partitions(after), "partition"),
-        *_changes(_paths(before), _paths(after), "path"),
-        *_alarm_changes(alarms_of(before), alarms_of(after)),
-    ]
+def no_path_timer(server: str) -> str:
+    """Give the name of the timer that says how long requests wait without a path."""
+    return f"without a path to {server}, most"
 
 
-def _changes(before: dict[str, str], after: dict[str, str], kind: str) -> Iterator[Alarm]:
-    for name, words in after.items():
-        if name not in before:
-            yield Alarm(NOTE, f"{kind} {name}", f"it is new: {words}")
-        elif before[name] != words:
-            yield Alarm(NOTE, f"{kind} {name}", f"it is {words}; it was {before[name]}")
-    for name in before.keys() - after.keys():
-        yield Alarm(NOTE, f"{kind} {name}", "it is gone")
+def _of_link(server: Found, limit_s: float | None) -> Iterator[Alarm]:
+    about, waiting = f"server {server['name']}", _waiting(server, limit_s)
+    if server["trouble"]:
+        to_do = f"see that nsu run runs there, and that nothing stands between; {waiting}"
+        yield Alarm(URGENT, about, server["trouble"], to_do)
+    if server["paths_up"] < server["connections"]:
+        severity = WARNING if server["paths_up"] else URGENT
+        yield Alarm(severity, about, f"{server['paths_up']} of {server['connections']} paths are up", waiting)
+    for network in server["networks"]:
+        if network["trouble"]:
+            others = "its paths go over other networks meanwhile" if server["paths_up"] else waiting
+            to_do = f"look at its cables, addresses and firewalls; {others}"
+            yield Alarm(WARNING, f"network {network['at']}", f"it is {network['state']}: {network['trouble']}", to_do)
+    for path in server["paths"]:
+        if path["state"] != "up" and path["reason"]:
+            yield Alarm(NOTE, f"path {server['name']} {path['path']}", f"it is {path['state']}: {path['reason']}")
 
 
-def _alarm_changes(before: list[Alarm], after: list[Alarm]) -> Iterator[Alarm]:
-    abouts = {(alarm.severity, alarm.about) for alarm in before}
-    for alarm in after:
-        if (alarm.severity, alarm.about) not in abouts:
-            yield alarm
-    still = {alarm.about for alarm in after}
-    for about in dict.fromkeys(alarm.about for alarm in before):
-        if about not in still:
-            yield Alarm(NOTE, about, "nothing is wrong with it any more")
-
-
-def _processes(found: Found) -> dict[str, str]:
-    rows = found["supervisor"]["processes"]
-    return {row["name"]: f"{row['state'].replace('_', ' ')} (pid {row['pid'] or 'none'})" for row in rows}
-
-
-def _sessions(found: Found) -> dict[str, str]:
-    sessions = (found["server"] or {}).get("sessions", [])
-    return {
-        f"{row['host']} {row['epoch']:#x}": f"from {row['peer']}, version 0x{row['version']:02x}" for row in sessions
-    }
-
-
-def _partitions(found: Found) -> dict[str, str]:
-    rows = [(host["name"], unit) for host in (found["server"] or {}).get("hosts", []) for unit in host["units"]]
-    access = {True: "read-only", False: "read-write"}
-    return {f"{unit['name']} of {name}": f"{unit['lba']} {access[unit['read_only']]}" for name, unit in rows}
-
-
-def _paths(found: Found) -> dict[str, str]:
-    servers = (found["host"] or {}).get("servers", [])
-    rows = [(server["name"], path) for server in servers for path in server["paths"]]
-    return {f"{name} {path['path']}": f"{path['state']} on {path['network'] or 'no network'}" for name, path in rows}
+def _waiting(server: Found, limit_s: float | None) -> str:
+    if server["paths_up"]:
+        return "the paths that are up go on"
+    if limit_s is None:
+        return "requests wait, and go on by themselves (ON_NO_PATH = queue)"
+    return f"requests fail when that lasts {limit_s:g} s (ON_NO_PATH)"

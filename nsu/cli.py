@@ -150,11 +150,9 @@ def status(conf_path: Path, as_json: bool) -> None:
     found = gather_or_exit(conf_path)
     add_smart(found["server"]["arrays"] if found["server"] else ())
     if as_json:
-        from dataclasses import asdict
+        from nsu.alarms import alarms_of
 
-        from nsu.troubles import troubles
-
-        click.echo(json.dumps({**found, "troubles": [asdict(trouble) for trouble in troubles(found)]}, indent=1))
+        click.echo(json.dumps({**found, "alarms": [alarm._asdict() for alarm in alarms_of(found)]}, indent=1))
     else:
         from rich.console import Console
 

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from ipc.durations import duration
 from ipc.sizes import size
-from nsu.troubles import process_words, troubles
+from nsu.alarms import NOTE, URGENT, alarms_of
 
 
 def show_status(console: Console, found: dict[str, Any]) -> None:
@@ -19,7 +19,7 @@ def show_status(console: Console, found: dict[str, Any]) -> None:
     supervisor = found["supervisor"]
     states = ", ".join(process_words(process) for process in supervisor["processes"])
     console.print(Text.assemble("machine ", (supervisor["machine"], "bold"), f", {supervisor['code']}: {states}"))
-    show_troubles(console, found)
+    show_alarms(console, found)
     if found["server"]:
         show_server(console, found["server"])
     if found["host"]:
@@ -27,16 +27,23 @@ def show_status(console: Console, found: dict[str, Any]) -> None:
     show_timers(console, found)
 
 
-def show_troubles(console: Console, found: dict[str, Any]) -> None:
+def process_words(process: dict[str, Any]) -> str:
+    """Give where a role is: "server ready (pid 7)", "server resting: it failed …"; why, while it is not ready."""
+    where = f"{process['name']} {process['state'].replace('_', ' ')}"
+    if process["pid"] is not None:
+        where += f" (pid {process['pid']})"
+    return f"{where}: {process['why']}" if process["why"] and process["state"] != "ready" else where
+
+
+def show_alarms(console: Console, found: dict[str, Any]) -> None:
     """Print what is wrong and what to do, before everything else."""
-    wrong, warnings = troubles(found), warnings_of(found)
-    for trouble in wrong:
-        console.print(Text(f"wrong: {trouble.what}", style="red"))
-        if trouble.to_do:
-            console.print(Text(f"  do: {trouble.to_do}"))
-    for warning in warnings:
-        console.print(Text(f"warning: {warning}", style="yellow"))
-    if not wrong and not warnings:
+    alarms = alarms_of(found)
+    for alarm in alarms:
+        style = {URGENT: "red", NOTE: "dim"}.get(alarm.severity, "yellow")
+        console.print(Text(f"{alarm.severity}: {alarm.about}: {alarm.sentence}", style=style))
+        if alarm.to_do:
+            console.print(Text(f"  do: {alarm.to_do}"))
+    if all(alarm.severity == NOTE for alarm in alarms):
         console.print(Text("nothing is wrong, as far as these processes can tell", style="green"))
 
 
@@ -164,13 +171,6 @@ def show_timers(console: Console, found: dict[str, Any]) -> None:
 def source_words(source: str) -> str:
     """Say who has set a timer; where it stands in the code is in the JSON."""
     return source.partition(",")[0] if source.startswith(("Appendix", "nsu.conf")) else "built in"
-
-
-def warnings_of(found: dict[str, Any]) -> list[str]:
-    """Give the warnings of every process, each once."""
-    lists = [found["supervisor"]["warnings"]]
-    lists += [found[role]["warnings"] for role in ("server", "host") if found[role]]
-    return list(dict.fromkeys(warning for warnings in lists for warning in warnings))
 
 
 def plain_table(title: str, *columns: str) -> Table:

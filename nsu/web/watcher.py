@@ -11,7 +11,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from ipc.control import ControlError
-from nsu.alarms import Alarm, events_between
+from nsu.alarms import Alarm
+from nsu.events import events_between
 from nsu.rates import Rate, Totals, rates_of, totals_of
 
 EVERY_S = 2.0

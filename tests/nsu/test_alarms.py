@@ -1,12 +1,12 @@
-"""Proves that whatever is wrong is an alarm, the urgent first, and that what changes between two looks is an event."""
+"""Proves that whatever is wrong is an alarm, with what to do about it, the urgent first."""
 
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from nsu.alarms import NOTE, URGENT, WARNING, Alarm, alarms_of, events_between
-from tests.nsu.found import drive, found, path, unit
+from nsu.alarms import NOTE, URGENT, WARNING, Alarm, alarms_of
+from tests.nsu.found import found
 
 Change = Callable[[dict[str, Any]], object]
 
@@ -48,8 +48,6 @@ def test_what_is_wrong_is_an_alarm(severity: str, about: str, words: str, change
     (alarm,) = alarms_of(changed)
     assert (alarm.severity, alarm.about) == (severity, about)
     assert words in alarm.sentence
-    assert alarm in events_between(found(), changed), "and its coming an event"
-    assert any("nothing is wrong" in each.sentence for each in events_between(changed, found())), "its going too"
 
 
 def test_the_urgent_come_first_and_each_once() -> None:
@@ -68,17 +66,54 @@ def test_what_the_server_warns_of_in_other_words_is_told_once() -> None:
     assert [alarm.about for alarm in alarms_of(changed)] == ["drive /srv/drive1.img", "server"]
 
 
-def test_sessions_partitions_and_paths_come_change_and_go() -> None:
-    after = found()
-    after["server"]["sessions"] = []
-    after["server"]["hosts"][0]["units"] = [unit("data", 0, 0, 599), unit("new", 1, 700, 799)]
-    after["host"]["servers"][0]["paths"][1] = path(1, state="fencing")
-    after["server"]["arrays"][0]["drives"][0] = drive(0, operations=5)
-    assert set(events_between(found(), after)) == {
-        Alarm(NOTE, "session host1 0x7", "it is gone"),
-        Alarm(NOTE, "partition data of host1", "it is unit0(0,599) read-write; it was unit0(0,499) read-write"),
-        Alarm(NOTE, "partition new of host1", "it is new: unit0(700,799) read-write"),
-        Alarm(NOTE, "partition logs of host1", "it is gone"),
-        Alarm(NOTE, "path box2 1", "it is fencing on 10.1.1.1:10002; it was up on 10.1.1.1:10002"),
-    }
-    assert events_between(found(), found()) == []
+def to_do(changed: dict[str, Any]) -> str:
+    (alarm,) = alarms_of(changed)
+    return alarm.to_do
+
+
+def test_whoever_lost_his_server_is_told_what_becomes_of_his_requests() -> None:
+    changed = found()
+    server = changed["host"]["servers"][0]
+    server.update(trouble="connecting: refused")
+    assert to_do(changed).endswith("; the paths that are up go on")
+    server.update(trouble="", paths_up=0)
+    assert to_do(changed) == "requests wait, and go on by themselves (ON_NO_PATH = queue)"
+    changed["host"]["timers"] = [{"name": "without a path to box2, most", "value_s": 30.0}]
+    assert to_do(changed) == "requests fail when that lasts 30 s (ON_NO_PATH)"
+
+
+def test_a_network_that_is_down_while_others_work_is_no_haste() -> None:
+    changed = found()
+    changed["host"]["servers"][0]["networks"][0].update(state="down", trouble="reset")
+    assert to_do(changed) == "look at its cables, addresses and firewalls; its paths go over other networks meanwhile"
+
+
+def test_a_refused_nsu_conf_and_drives_say_the_way_out() -> None:
+    changed = found()
+    changed["server"]["conf"]["refused"] = "block 9 is beyond unit0"
+    assert "nsu rollback" in to_do(changed)
+    changed = found()
+    one = changed["server"]["arrays"][0]["drives"][1]
+    one.update(state="out")
+    assert to_do(changed) == "give the array another: nsu array replace unit0 1 NEW"
+    one.update(state="rebuilding")
+    assert to_do(changed) == "", "it mends itself"
+    one.update(state="failed", note="/var/lib/nsu/failed/x")
+    assert "remove /var/lib/nsu/failed/x" in to_do(changed)
+    one.update(note=None, place=None)
+    assert to_do(changed) == "see: nsu array list"
+
+
+def test_why_a_path_is_not_up_is_noted_and_an_older_reason_is_not() -> None:
+    changed = found()
+    paths = changed["host"]["servers"][0]["paths"]
+    paths[0].update(reason="long ago")
+    paths[1].update(state="connecting", reason="it was killed by signal 9")
+    assert alarms_of(changed) == [Alarm(NOTE, "path box2 1", "it is connecting: it was killed by signal 9")]
+
+
+def test_what_nsu_conf_warns_of_is_not_told_again_by_the_roles() -> None:
+    changed = found()
+    for told in (changed["supervisor"], changed["server"], changed["host"]):
+        told["warnings"] = ["HOST old is not protected"]
+    assert alarms_of(changed) == [Alarm(WARNING, "nsu.conf", "HOST old is not protected")]

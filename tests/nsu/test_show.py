@@ -8,8 +8,9 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
+from nsu.alarms import alarms_of
 from nsu.gather import gather
-from nsu.show import paths_table, place, show_status, source_words, warnings_of
+from nsu.show import paths_table, place, process_words, show_status, source_words
 from tests.harness import World, spawn_world
 
 LONG = "/tmp/pytest-of-somebody/pytest-1234/test_with_a_name_that_is_long0/unit_1.sock"
@@ -27,6 +28,8 @@ FOUND: dict[str, Any] = {
     },
     "server": {
         "name": "box1",
+        "conf": {"refused": ""},
+        "data_ports": [],
         "arrays": [
             {
                 "name": "unit0",
@@ -177,7 +180,8 @@ def test_that_version_1_is_not_protected_is_told_once_for_each_side() -> None:
     with spawn_world(units={"unit_1": 2048}, paths=2, version=1) as old:
         found = gather(old.machine.state)
     assert len(found["supervisor"]["warnings"]) == 2
-    assert sorted(warning.split(" has no SECRET_FILE")[0] for warning in warnings_of(found)) == [
+    unprotected = [alarm.sentence for alarm in alarms_of(found) if " has no SECRET_FILE" in alarm.sentence]
+    assert sorted(sentence.split(" has no SECRET_FILE")[0] for sentence in unprotected) == [
         f"HOST {found['server']['hosts'][0]['name']}",
         "SERVER box1",
     ]
@@ -207,7 +211,7 @@ def test_a_disk_is_told_by_what_its_users_need(changed: dict[str, Any], words: s
 
 def test_a_network_that_is_down_is_told_with_its_reason_and_one_that_works_is_not() -> None:
     text = shown(FOUND)
-    assert "network 10.1.1.1:10002 is down: [connecting]: timed out" in text
+    assert "network 10.1.1.1:10002: it is down: [connecting]: timed out" in text
     assert "network [2001:db8::1]" not in text
 
 
@@ -244,13 +248,13 @@ def test_what_is_told_is_no_markup() -> None:
 def test_each_warning_is_told_once_and_before_all_tables() -> None:
     text = shown(FOUND)
     assert text.rindex("warning:") < text.index("arrays")
-    assert text.count("warning: HOST old") == 1
-    assert text.count("warning: another") == 1
+    assert text.count("warning: nsu.conf: HOST old") == 1
+    assert text.count("warning: server: another") == 1
 
 
 def test_what_is_wrong_comes_first_with_what_to_do() -> None:
     text = shown(FOUND)
-    assert text.index("wrong: unit_[two]") < text.index("warning:") < text.index("arrays")
+    assert text.index("urgent: disk unit_[two]") < text.index("warning:") < text.index("arrays")
     assert "do: look at its cables" in text
     assert "nothing is wrong" not in text
 
@@ -261,7 +265,7 @@ def test_a_machine_on_which_nothing_is_wrong_is_told_so(world: World) -> None:
 
 def test_trouble_is_told_and_old_reasons_are_not() -> None:
     text = shown(FOUND)
-    assert "path 1: it was killed by signal 9" in text
+    assert "path box2 1: it is connecting: it was killed by signal 9" in text
     assert "an older reason" not in text
     assert "unit_[two]: the server has no partition of this name" in text
 
@@ -290,3 +294,17 @@ def test_the_live_table_has_a_row_for_each_path() -> None:
     table = paths_table(FOUND["host"]["servers"][0])
     assert isinstance(table, Table)
     assert (table.row_count, table.title) == (2, "paths to box2: 1 of 2 up")
+
+
+@pytest.mark.parametrize(
+    ("process", "words"),
+    [
+        ({"name": "server", "state": "starting", "pid": 7, "why": ""}, "server starting (pid 7)"),
+        ({"name": "server", "state": "resting", "pid": None, "why": "it failed"}, "server resting: it failed"),
+        ({"name": "host", "state": "starting", "pid": 7, "why": "no room"}, "host starting (pid 7): no room"),
+        ({"name": "host", "state": "ready", "pid": 7, "why": "no room"}, "host ready (pid 7)"),
+        ({"name": "server", "state": "wanted", "pid": None, "why": ""}, "server wanted"),
+    ],
+)
+def test_a_role_without_a_process_has_no_pid(process: dict[str, Any], words: str) -> None:
+    assert process_words(process) == words

@@ -118,6 +118,10 @@ def test_an_srw_that_dies_by_itself_is_told_and_its_counts_stay(
     said = capsys.readouterr().err
     assert f"nsu: server: srw host1 {HERE}:{world.port1} #0 (pid {srw.child.pid}): it was killed by signal 9" in said
     assert world.open_path(one, 0).ask(Op.WRITE, 0, 0, bytes(512))[0].status == 0
-    totals = {host["name"]: host["totals"] for host in describe_server(world.server)["hosts"]}
+    hosts = {host["name"]: host for host in describe_server(world.server)["hosts"]}
+    first, *others = (unit["totals"] for unit in hosts["host1"]["units"])
+    assert (first["writes"], first["written_bytes"]) == (2, 1536)
+    assert sum(sum(each.values()) for each in others) == 0
+    totals = {name: host["totals"] for name, host in hosts.items()}
     assert (totals["host1"]["writes"], totals["host1"]["written_bytes"]) == (2, 1536)
     assert totals["host2"]["writes"] == 0

@@ -132,6 +132,7 @@ def test_a_partition_moves_to_another_host_with_what_is_on_it(site: Site) -> Non
     with open_disk(at=site.at("strong", "moving")) as disk:
         disk.pwrite(b"kept" * 1024, 4096)
         disk.flush()
+    site.box.wait_for(lambda status: "moving" in attached(status, "strong"))
     refused = site.nsu("partition", "chown", "moving", "plain", "--yes")
     assert refused.returncode == 1
     assert "strong/moving is in use by strong, and would be taken away" in " ".join(refused.stderr.split())
@@ -208,7 +209,7 @@ def attach(site: Site, host: str, name: str) -> None:
 
 
 def attached(status: dict[str, Any], host: str) -> list[str]:
-    """The units that a host says it uses; all that there may be until it has said so."""
+    """The units that a host says it uses, a second or two late; all that there may be until it has said so."""
     (session,) = [each for each in status["server"]["sessions"] if each["host"] == host]
     names: list[str] | None = session["attached"]
     return ["moving", "again"] if names is None else names

@@ -30,10 +30,15 @@ class Alarm(BaseModel):
     severity: Severity
     about: str
     sentence: str
+    to_do: Annotated[str, Field(description="empty: it mends itself, or the sentence says it")]
 
 
-class Event(Alarm):
+class Event(BaseModel):
     """Something happened."""
+
+    severity: Severity
+    about: str
+    sentence: str
 
     at: float
 

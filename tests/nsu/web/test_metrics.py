@@ -72,7 +72,7 @@ def test_the_numbers_are_those_of_status() -> None:
     assert told['nsu_path_round_trip_seconds{path="1",server="box2"}'] == 0.00025
     assert told['nsu_disk_queue_depth{disk="mail",server="box2"}'] == 3
     assert told['nsu_process_cpu_seconds_total{process="nsu: server"}'] == 1.5
-    assert told['nsu_alarms{severity="urgent"}'] == 1, "two drives with one name are out"
+    assert told['nsu_alarms{severity="urgent"}'] == 2, "two places of one array are out"
 
 
 def test_a_histogram_counts_upwards_to_all() -> None:
