@@ -84,6 +84,8 @@ class Server:
         self.next_session = 1
         self.lines: dict[ConfigLine, Session] = {}
         self.failures = Failures()
+        self.turned_away = {"logins": 0, "tokens": 0}
+        """Since the start: logins that failed or were not finished, data sockets without a token that was granted."""
         self.evictions = Evictions()
         self.addresses = AddressWatch(say)
         self.warnings: list[str] = []
@@ -160,6 +162,7 @@ class Server:
 
     def on_refused(self, peer_address: str, why: str) -> None:
         """Somebody did not come in. He can try as often as he likes: however he varies it, it counts as one thing."""
+        self.turned_away["logins"] += 1
         say(f"nsu: server: login refused from {peer_address}: {why}", about=f"refused {peer_address}")
 
     # -- sessions ------------------------------------------------------------------------------------------------
@@ -310,6 +313,7 @@ class Server:
         verdict = judge(first.data, self.sessions, first.port.key, first.peer_address, self.loop.now())
         if isinstance(verdict, Refusal):
             stranger = first.peer_address
+            self.turned_away["tokens"] += 1
             say(f"nsu: server: a data socket from {stranger} has no token that was granted", about=f"token {stranger}")
             first.refuse(verdict.answer, self.failures.delay_s(first.peer_address, self.loop.now()))
             return

@@ -29,6 +29,7 @@ def describe_server(server: "Server") -> dict[str, Any]:
         "sessions": [describe_session(server, session) for session in server.sessions.values()],
         "arrays": server.storage.describe_arrays(),
         "hosts": [describe_host(server, host) for host in server.storage.describe_hosts()],
+        "turned_away": dict(server.turned_away),
         "unassigned": server.storage.describe_unassigned(),
         "timers": [
             {"name": "handshake", "value_s": HANDSHAKE_TIMEOUT_S, "source": "Appendix D, step 4"},

@@ -100,6 +100,8 @@ def _process(to: Families, use: ProcessUse) -> None:
 
 
 def _server(to: Families, server: Found) -> None:
+    for what, count in server["turned_away"].items():
+        to.count("nsu_turned_away", "Logins and data sockets of strangers that were refused.", count, what=what)
     for port in server["data_ports"]:
         labels = {"port": f"{port['address']}:{port['port']}"}
         to.gauge("nsu_data_port_listening", "1 when the port takes connections.", port["listening"], **labels)

@@ -25,6 +25,7 @@ from typing import TypeVar
 from protocol.data import host_data
 from protocol.data_base import HostData
 from protocol.dialogue import HostDialogue
+from protocol.errors import LoginRefused
 from protocol.events import DataPorts, Event, Fenced, Granted, PathTicket, Units
 from protocol.limits import HEADER_BYTES
 from protocol.ops import Op
@@ -42,12 +43,16 @@ _E = TypeVar("_E", bound=Event)
 class RawHost:
     """The least that makes a host: a session and data sockets, blocking."""
 
-    def __init__(self, address: str, port: int, secret: bytes) -> None:
+    def __init__(self, address: str, port: int, secret: bytes, login: str = LOGIN) -> None:
         self.secret = secret
         self.sock = socket.create_connection((address, port), timeout=10)
-        self.dialogue = HostDialogue(2, LOGIN, secret, secrets.token_bytes(32))
+        self.dialogue = HostDialogue(2, login, secret, secrets.token_bytes(32))
         self.heard: list[Event] = []
-        self.granted = self.next(Granted)
+        try:
+            self.granted = self.next(Granted)
+        except LoginRefused:
+            self.sock.close()
+            raise
         self.dialogue.ask_units()
         self.generation = self.next(Units).units[0].generation
         self.dialogue.ask_dataports()

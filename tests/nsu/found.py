@@ -71,6 +71,7 @@ _FOUND: dict[str, Any] = {
                 "totals": {**CELLS, "fenced": 0},
             }
         ],
+        "turned_away": {"logins": 2, "tokens": 5},
         "unassigned": [], "warnings": [], "conf": {"path": "/etc/nsu.conf", "digest": "0", "errors": [], "refused": ""},
         "timers": [{"name": "handshake", "value_s": 5.0, "source": "Appendix D, step 4"}],
     },

@@ -65,6 +65,7 @@ def test_the_numbers_are_those_of_status() -> None:
     assert told['nsu_drive_busy_seconds_total{array="unit0",drive="/srv/drive0.img",place="0"}'] == 0.02
     assert told['nsu_drive_rebuilt_ratio{array="unit0",drive="/srv/drive1.img",place="1"}'] == 0.4
     assert told['nsu_drive_state{array="unit0",drive="(not there)",place="3",state="out"}'] == 1
+    assert told['nsu_turned_away_total{what="tokens"}'] == 5
     assert told['nsu_path_up{path="1",server="box2"}'] == 0
     assert told['nsu_path_errors_total{path="1",server="box2"}'] == 3
     assert told['nsu_path_waited_seconds_total{path="1",server="box2"}'] == 1.5
