@@ -99,4 +99,4 @@ def _checked(path: Path, descriptor: int) -> bytes:
 
 
 def _chown(path: Path) -> str:
-    return f"chown {user_words()} {path}"
+    return f"run as that user, or chown {user_words()} {path}"

@@ -182,6 +182,7 @@ class _ServerReader:
             addresses = self._v1_addresses(block, addresses)
         check_names(block.blocks, NAME, self._findings)
         units = self._units(same_kind(block.blocks, "UNIT"), block, protected=protected)
+        # Before the secret itself: when it takes that one's place meanwhile, both are the new one.
         follows = reader.next_secret(keys.HOST_SECRET_FILE)
         return HostSettings(
             block.name,

@@ -56,7 +56,7 @@ def test_a_file_or_folder_of_somebody_else_is_refused(folder: Path, what: str) -
     os.chown(folder / what, 4711, -1)
     with pytest.raises(ValueWrong, match="belongs to user 4711") as error:
         read_secret(folder / "host1.key")
-    assert error.value.right == f"chown root {folder / what}".rstrip("/")
+    assert error.value.right == f"run as that user, or chown root {folder / what}"
 
 
 def test_what_is_to_follow_is_held_to_the_same_and_kept_out_of_repr(folder: Path) -> None:
