@@ -34,6 +34,7 @@ from protocol.timers import (
     UNANSWERED_MOST_S,
     USER_TIMEOUT_S,
 )
+from protocol.v2.login import fingerprint
 
 RECONNECT_FIRST_S = 0.1
 RECONNECT_MOST_S = 1.0
@@ -47,6 +48,16 @@ STEADY_SESSION_S = 120.0
 CUTS_MOST = 4
 """0x01: so many shorter sessions, one after the other, that the server ended, are taken for such a fight."""
 PRIVILEGED_PORTS = range(1023, 511, -1)
+
+
+Newest = Callable[[ServerEntry], bytes]
+"""Gives the secret of an entry that has one, as it is now: it may be replaced while the host role runs."""
+
+
+def newest_known(entry: ServerEntry) -> bytes:
+    """Give the secret of the start, for whom no file can change it."""
+    assert entry.secret is not None
+    return entry.secret
 
 
 class ConfigClient:
@@ -66,6 +77,7 @@ class ConfigClient:
         on_lost: Callable[[str], None],
         is_served: Callable[[], bool] = lambda: False,
         used: Callable[[], UnitsUsed | None] = lambda: None,
+        newest: Newest = newest_known,
     ) -> None:
         self.loop = loop
         self.entry = entry
@@ -73,6 +85,9 @@ class ConfigClient:
         self.on_lost = on_lost
         self.is_served = is_served
         self.used = used
+        self.newest = newest
+        self.key = ""
+        """The fingerprint of the secret of the last login; empty: none yet, or 0x01."""
         self.addresses = cycle(entry.addresses)
         self.address = ""
         self.stays = False
@@ -124,8 +139,11 @@ class ConfigClient:
         if error:
             self.lose(f"connecting to {self.where()}: {os.strerror(error)}")
             return
-        supported = 0x02 if self.entry.secret is not None else 0x01
-        self.dialogue = HostDialogue(supported, self.entry.login, self.entry.secret, secrets.token_bytes(32))
+        # Each login proves the key that is there now: whoever is given a new one need not start again.
+        secret = None if self.entry.secret is None else self.newest(self.entry)
+        self.key = "" if secret is None else fingerprint(secret)
+        supported = 0x01 if secret is None else 0x02
+        self.dialogue = HostDialogue(supported, self.entry.login, secret, secrets.token_bytes(32))
         self.loop.watch(self.sock, on_readable=self.readable)
         self.arm(HANDSHAKE_TIMEOUT_S, self.lose_unanswered)
 

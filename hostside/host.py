@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from hostside.attachment import Attachments
+from hostside.config_client import Newest, newest_known
 from hostside.disk import DRAIN_MOST_S as DISK_DRAIN_MOST_S
 from hostside.disk import run_disk
 from hostside.disks import DiskState
@@ -33,13 +34,13 @@ DRAIN_TOLD_S = 0.5
 class HostProcess:
     """The host role of one machine."""
 
-    def __init__(self, life: Life, settings: HostRoleSettings) -> None:
+    def __init__(self, life: Life, settings: HostRoleSettings, newest: Newest = newest_known) -> None:
         self.life = life
         self.settings = settings
         self.loop = Loop()
         self.started_s = time.time()
         settings.state_dir.mkdir(parents=True, exist_ok=True)
-        self.links = [ServerLink(self.loop, entry, self.fork_disk) for entry in settings.servers]
+        self.links = [ServerLink(self.loop, entry, self.fork_disk, newest) for entry in settings.servers]
         self.attachments = Attachments(self)
         self.sweepers: list[Child] = []
         """Of detached disks, killed and not yet gone."""
@@ -158,6 +159,6 @@ class HostProcess:
             self.loop.stop()
 
 
-def run_host(life: Life, settings: HostRoleSettings) -> int:
-    """Live as `nsu: host`."""
-    return HostProcess(life, settings).run()
+def run_host(life: Life, settings: HostRoleSettings, newest: Newest = newest_known) -> int:
+    """Live as `nsu: host`. `newest` is asked for the secret at each login."""
+    return HostProcess(life, settings, newest).run()

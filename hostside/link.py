@@ -12,7 +12,7 @@ from typing import Any
 
 from hostside.agent import PathOrder, run_agent
 from hostside.balance import next_at, next_closing, next_opening, overdue
-from hostside.config_client import ConfigClient
+from hostside.config_client import ConfigClient, Newest, newest_known
 from hostside.disks import WINDOW, Disks, DiskState
 from hostside.growth import Growth
 from hostside.load_meter import LoadMeter
@@ -40,14 +40,26 @@ REASONS_TOLD_MAX = 16
 class ServerLink:
     """One SERVER block at work. `start_disk` forks a disk process: given by the host process."""
 
-    def __init__(self, loop: Loop, entry: ServerEntry, start_disk: Callable[["ServerLink", DiskState], Child]) -> None:
+    def __init__(
+        self,
+        loop: Loop,
+        entry: ServerEntry,
+        start_disk: Callable[["ServerLink", DiskState], Child],
+        newest: Newest = newest_known,
+    ) -> None:
         self.loop = loop
         self.entry = entry
         self.start_disk = start_disk
         self.wiring: Wiring = make_wiring(entry)
         self.disks = Disks(self, self.wiring, entry.disks)
         self.client = ConfigClient(
-            loop, entry, on_event=self.on_event, on_lost=self.on_lost, is_served=self.is_served, used=self.disks.used
+            loop,
+            entry,
+            on_event=self.on_event,
+            on_lost=self.on_lost,
+            is_served=self.is_served,
+            used=self.disks.used,
+            newest=newest,
         )
         self.paths = PathTable(
             self.wiring.paths,

@@ -2,9 +2,11 @@
 
 import ctypes
 import os
+import resource
 import signal
 
 PR_SET_PDEATHSIG = 1
+PR_SET_DUMPABLE = 4
 PR_SET_IO_FLUSHER = 57
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -34,6 +36,16 @@ def become_io_flusher() -> None:
 
     """
     _set(PR_SET_IO_FLUSHER, 1)
+
+
+def keep_out_of_dumps() -> None:
+    """Have no core dump made of this process or its children to come, nor its memory read by who is not root.
+
+    The limit alone is not enough: it does not hold where dumps go to a program (core(5)). Forks inherit both; a change
+    of user or another program (execve) takes the second away, and it has to be asked for again.
+    """
+    _set(PR_SET_DUMPABLE, 0)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def _set(option: int, value: int) -> None:

@@ -39,6 +39,7 @@ SHOWS = ("socket", "fuse", "loop", "nbd")
 ELSEWHERE: Final = {
     "apply": ("nsu.cli_apply", "apply_file", "Bring FILE into force, all of it or nothing."),
     "history": ("nsu.cli_apply", "history", "The last versions of nsu.conf: when, who, what."),
+    "key": ("nsu.cli_key", "key_verbs", "Keys that hosts and NSUs share: made, carried, rotated."),
     "partition": ("nsu.cli_partition", "partition_verbs", "Partitions: cut, given to hosts, shared, changed."),
     "password": ("nsu.cli_web", "password", "Set the password of USER (admin, when not given) for the pages."),
     "rollback": ("nsu.cli_apply", "rollback", "Bring an earlier version of nsu.conf into force."),

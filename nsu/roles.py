@@ -15,14 +15,19 @@ from errno import EACCES, EADDRINUSE, EBUSY
 from pathlib import Path
 from typing import Any
 
+from hostside.config_client import Newest, newest_known
 from hostside.host import run_host
-from hostside.settings import HostRoleSettings, ServerEntry
+from hostside.settings import DiskSettings, HostRoleSettings, ServerEntry
 from ipc.child import Life
 from ipc.control import ControlError
 from ipc.exits import Exit
 from nsu.conf.errors import ConfErrors
+from nsu.conf.keys import SERVER_SECRET_FILE
 from nsu.conf.load import Loaded, digest_of, load_file, load_text, read_text
+from nsu.conf.secrets import read_secret
 from nsu.conf.settings import MachineSettings
+from nsu.conf.syntax import Document
+from nsu.conf.values import ValueWrong
 from nsu.history import note_by_hand
 from nsu.last_words import LastWords
 from nsu.say import say
@@ -59,7 +64,7 @@ def mains(conf_path: Path, loaded: Loaded, seen: Stamp | None, words: LastWords)
         watch = ConfWatch(conf_path, server, seen, lambda text: note_by_hand(state_dir, text, time.time()))
         found["server"] = lambda life: start_server(life, watch, words)
     if host is not None:
-        found["host"] = lambda life: start_host(life, host, words)
+        found["host"] = lambda life: start_host(life, host, words, NewestSecrets(conf_path))
     machine = loaded.machine
     if machine.web is not None and found:
         found["web"] = lambda life: start_web(life, conf_path, machine, words)
@@ -85,11 +90,11 @@ def start_server(life: Life, watch: "ConfWatch", words: LastWords) -> int:
         return Exit.FAILED if error.errno in PASSING else Exit.NEVER_AGAIN
 
 
-def start_host(life: Life, settings: HostRoleSettings, words: LastWords) -> int:
+def start_host(life: Life, settings: HostRoleSettings, words: LastWords, newest: Newest = newest_known) -> int:
     """Run the host role; what keeps it from starting is told, and tried again."""
     words.put("host", "")
     try:
-        return run_host(life, settings)
+        return run_host(life, settings, newest)
     except (ControlError, OSError) as error:
         sentence = sentence_of(error) if isinstance(error, OSError) else str(error)
         words.put("host", sentence)
@@ -203,6 +208,34 @@ class ConfWatch:
         return server
 
 
+class NewestSecrets:
+    """Gives the secrets of SERVER blocks as their files have them now. One that can't be read is told of, once."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.told = ""
+
+    def __call__(self, entry: ServerEntry) -> bytes:
+        """Give the newest; where there is none to be had, the one of the start."""
+        assert entry.secret is not None
+        try:
+            secret = secret_of_server(read_text(self.path), entry.name) or entry.secret
+        except (ConfErrors, ValueWrong) as error:
+            if str(error) != self.told:
+                say(f"nsu: host: the key for {entry.name} can't be read again; the one of the start is used: {error}")
+            self.told = str(error)
+            return entry.secret
+        self.told = ""
+        return secret
+
+
+def secret_of_server(text: str, name: str) -> bytes | None:
+    """Read the secret of a SERVER; None: the text names none. Raises ValueWrong."""
+    entries = [entry for block in Document(text).blocks if block.label == f"SERVER {name}" for entry in block.entries]
+    path = next((entry.value for entry in entries if entry.key == SERVER_SECRET_FILE.name), None)
+    return None if path is None else read_secret(SERVER_SECRET_FILE.type.read(path))
+
+
 class HostWatch:
     """Looks whether nsu.conf says something else of what takes effect at the next start only, and warns."""
 
@@ -244,7 +277,7 @@ class HostWatch:
         if self.loaded.server is None and loaded.server is not None:
             changed.append("its server role has")
         later = [f"{self.path}: {what} changed; that takes effect at the next start" for what in changed]
-        if not changed and servers_of(loaded) != servers_of(self.loaded):
+        if not changed and disks_of(loaded) != disks_of(self.loaded):
             later.append(
                 f"{self.path}: its DISK blocks have changed; `nsu attach` and `nsu detach` follow them now, "
                 "or the next start does"
@@ -253,8 +286,13 @@ class HostWatch:
 
 
 def bare(servers: tuple[ServerEntry, ...]) -> tuple[ServerEntry, ...]:
-    """Give the SERVER blocks without what can change while they are in use."""
-    return tuple(replace(entry, disks=()) for entry in servers)
+    """Give the SERVER blocks without what can change while they are in use: disks, and which key it is."""
+    return tuple(replace(entry, disks=(), secret=None if entry.secret is None else b"") for entry in servers)
+
+
+def disks_of(loaded: Loaded) -> list[tuple[DiskSettings, ...]]:
+    """Give the DISK blocks of each SERVER."""
+    return [entry.disks for entry in servers_of(loaded)]
 
 
 def servers_of(loaded: Loaded) -> tuple[ServerEntry, ...]:

@@ -20,6 +20,12 @@ SecretOf = Callable[[str], bytes | None]
 """Login -> its secret, None when unknown."""
 
 
+def no_next(login: str) -> bytes | None:
+    """Give the second secret of a login of which no rotation is open: none."""
+    del login
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Greeting:
     """What the server says first, Appendix D (2)."""
@@ -104,7 +110,9 @@ class ServerTalk(ABC):
     """The server's half of one version."""
 
     @abstractmethod
-    def prove(self, frame: bytes, greeting: Greeting, secret_of: SecretOf) -> LoginProven | Detail:
+    def prove(
+        self, frame: bytes, greeting: Greeting, secret_of: SecretOf, next_of: SecretOf = no_next
+    ) -> LoginProven | Detail:
         """Judge the host's reply of Appendix D (3); a Detail says why it is refused."""
 
     @abstractmethod
@@ -135,6 +143,11 @@ class ServerTalk(ABC):
     def session_key(self) -> bytes | None:
         """What the tokens of data sockets are made with."""
         return None
+
+    @property
+    def key(self) -> str:
+        """The fingerprint of the secret that the host has proven; empty: none."""
+        return ""
 
     @property
     def used(self) -> UnitsUsed | None:

@@ -14,7 +14,7 @@ Rules:
 
 from collections.abc import Callable, Sequence
 
-from protocol.config_base import Greeting, HostTalk, SecretOf, ServerTalk, UnitsUsed
+from protocol.config_base import Greeting, HostTalk, SecretOf, ServerTalk, UnitsUsed, no_next
 from protocol.dialogue_base import Dialogue
 from protocol.errors import LocalProtocolError, RemoteProtocolError, VersionMismatch
 from protocol.events import Event, LoginFailed, LoginProven, Notice
@@ -38,12 +38,20 @@ class ServerDialogue(Dialogue):
 
     `offered` is the mask for *this* host's address: offer 0x01 only where its entry says so. `challenge` is
     32 random bits, `nonce` 32 random bytes, both fresh. `secret_of` gives a login's secret, None when it is
-    unknown.
+    unknown; `next_of` the one that is to follow it, while both hold.
     """
 
     _table = CONFIG_SERVER
 
-    def __init__(self, offered: int, challenge: int, nonce: bytes, nsu_name: str, secret_of: SecretOf) -> None:
+    def __init__(
+        self,
+        offered: int,
+        challenge: int,
+        nonce: bytes,
+        nsu_name: str,
+        secret_of: SecretOf,
+        next_of: SecretOf = no_next,
+    ) -> None:
         super().__init__(Config.AWAIT_REPLY)
         assert 0 <= challenge <= U32_MAX, challenge
         assert len(nonce) == NONCE_BYTES, len(nonce)
@@ -51,6 +59,7 @@ class ServerDialogue(Dialogue):
         self.challenge = challenge
         self._greeting = Greeting(offered, challenge, nonce, nsu_name)
         self._secret_of = secret_of
+        self._next_of = next_of
         self._talk: ServerTalk | None = None
         self._outbox += v2_greeting(self._greeting) if offered & STRONG else v1_greeting(offered, challenge)
 
@@ -58,6 +67,11 @@ class ServerDialogue(Dialogue):
     def session_key(self) -> bytes | None:
         """What tokens of data sockets are made with; None in version 0x01 and before the login is proven."""
         return self._talk.session_key if self._talk else None
+
+    @property
+    def key(self) -> str:
+        """The fingerprint of the secret that the host has proven; empty in version 0x01 and before that."""
+        return self._talk.key if self._talk else ""
 
     @property
     def used(self) -> UnitsUsed | None:
@@ -137,7 +151,7 @@ class ServerDialogue(Dialogue):
         if chosen in SERVER_TALKS and chosen & self._greeting.offered:
             self.version = chosen
             self._talk = SERVER_TALKS[chosen]()
-            proven = self._talk.prove(frame, self._greeting, self._secret_of)
+            proven = self._talk.prove(frame, self._greeting, self._secret_of, self._next_of)
         else:
             self._talk = V2ServerTalk() if self._greeting.offered & STRONG else V1ServerTalk()
             proven = Detail.VERSION_NOT_OFFERED

@@ -6,12 +6,13 @@ server stays as it was, with a warning, until the next start.
 
 from dataclasses import replace
 
+from protocol.v2.login import fingerprint
 from serverside.settings import HostSettings, ServerSettings
 
 FIXED = {"name": "NSU", "state_dir": "STATE", "config_port": "CONFIG_PORT", "arrays": "ARRAY"}
 """Settings that hold from start to end -> their names in nsu.conf."""
 
-HOST_WORDS = {"addresses": "ADDRESS", "secret": "SECRET_FILE", "data_ports": "DATA_PORT", "units": "UNIT"}
+HOST_WORDS = {"addresses": "ADDRESS", "secrets": "SECRET_FILE", "data_ports": "DATA_PORT", "units": "UNIT"}
 """What a HOST has -> its name in nsu.conf."""
 
 Start = tuple[str, int]
@@ -62,8 +63,28 @@ def disturbed(old: ServerSettings, new: ServerSettings) -> frozenset[str]:
     maps_before, maps_after = zero_lengths(old), zero_lengths(new)
     moved = {start for start, _ in maps_before.items() ^ maps_after.items()}
     return frozenset(
-        name for name, host in before.items() if host != after.get(name) or not moved.isdisjoint(starts(host))
+        name
+        for name, host in before.items()
+        if not is_same(host, after.get(name)) or not moved.isdisjoint(starts(host))
     )
+
+
+def is_same(host: HostSettings, now: HostSettings | None) -> bool:
+    """Is it as it was, but for a key that has come or gone beside one that stays?"""
+    return now is not None and with_keys_of(now, host) == host and keeps_a_key(host, now)
+
+
+def with_keys_of(host: HostSettings, other: HostSettings) -> HostSettings:
+    return replace(host, secret=other.secret, secret_next=other.secret_next, rotation_since_s=other.rotation_since_s)
+
+
+def keeps_a_key(host: HostSettings, now: HostSettings) -> bool:
+    return (not host.secrets and not now.secrets) or not set(host.secrets).isdisjoint(now.secrets)
+
+
+def is_key_known(key: str, now: HostSettings | None) -> bool:
+    """Does the key still hold that a session of version 0x02 has proven? `key`: its fingerprint."""
+    return now is not None and key in map(fingerprint, now.secrets)
 
 
 def renewed(old: ServerSettings, new: ServerSettings) -> frozenset[str]:
@@ -92,5 +113,5 @@ def zero_lengths(settings: ServerSettings) -> dict[Start, int]:
 
 
 def can_stay(host: HostSettings, version: int, now: HostSettings | None) -> bool:
-    """May a session go on, told of the change? 0x02, unless the host or its secret is gone."""
-    return version == 2 and now is not None and now.secret == host.secret
+    """May a session go on, told of the change? 0x02, unless the host or its secrets are gone."""
+    return version == 2 and now is not None and bool(now.secrets) and keeps_a_key(host, now)

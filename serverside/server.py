@@ -32,7 +32,7 @@ from protocol.records import DataPort as PortRecord
 from protocol.status import Detail
 from serverside.address_watch import AddressWatch
 from serverside.array_orders import ArrayOrders
-from serverside.changes import can_stay, differences, disturbed, possible, renewed
+from serverside.changes import can_stay, differences, disturbed, is_key_known, possible, renewed
 from serverside.config_port import ConfigLine, ConfigPort
 from serverside.data_login import Refusal, judge
 from serverside.data_ports import DataPorts, Failures, FirstHeader
@@ -51,6 +51,7 @@ DRAIN_MOST_S = 5.0
 DRAIN_TOLD_S = 0.5
 """A drain that takes longer than this is told of."""
 CHANGED = "its HOST has changed in nsu.conf"
+RETIRED = "the key that it was proven by holds no more"
 SEATS_SPARE = 32
 """Seats beyond the data ports' places, for hosts and places that a changed nsu.conf adds."""
 
@@ -144,6 +145,10 @@ class Server:
     def secret_of(self, login: str) -> bytes | None:
         return next((h.secret for h in self.settings.hosts if h.name == login), None)
 
+    def next_secret_of(self, login: str) -> bytes | None:
+        """While the rotation of a host's key is open, the new one holds too."""
+        return next((h.secret_next for h in self.settings.hosts if h.name == login), None)
+
     def on_event(self, line: ConfigLine, event: Event) -> None:
         if isinstance(event, events.LoginProven):
             self.login(line, event)
@@ -231,8 +236,8 @@ class Server:
         if session.awaits_grant:
             session.dialogue.grant(session.number, session.epoch, self.storage.identity.verifier)
             session.send()
-            version = f"version 0x{session.version:02x}"
-            say(f"nsu: server: {session.host.name} logged in from {session.peer_address} ({version})")
+            version, key = f"version 0x{session.version:02x}", f", key {session.key}" if session.key else ""
+            say(f"nsu: server: {session.host.name} logged in from {session.peer_address} ({version}){key}")
 
     # -- answers to what a session asks --------------------------------------------------------------------------
 
@@ -416,7 +421,17 @@ class Server:
         self.config_port.close_others(self.settings.listen)
         for session in self.sessions_of(changed):
             self.tell_change(session)
+        self.end_retired()
         self.update_listening()
+
+    def end_retired(self) -> None:
+        """End the sessions that were proven by a key that holds no more; all others outlive a change of keys."""
+        for session in list(self.sessions.values()):
+            host = host_named(self.settings, session.host.name)
+            if session.version == 2 and not is_key_known(session.key, host):
+                self.end_session(session, RETIRED)
+            elif host is not None:
+                session.host = host
 
     def tell_change(self, session: Session) -> None:
         """Also to one that logged in while the change was on its way."""

@@ -70,6 +70,11 @@ class Session:
     """Step (10) is done: from now on its data ports listen for it."""
 
     @property
+    def key(self) -> str:
+        """The fingerprint of the secret that its host has proven; empty in version 0x01."""
+        return self.dialogue.key
+
+    @property
     def awaits_grant(self) -> bool:
         """Whether it may be granted: it has neither ended nor broken its dialogue while it waited."""
         return not self.ended and self.dialogue.state is Config.PROVEN

@@ -70,6 +70,15 @@ class HostSettings:
     """32 bytes: this host speaks 0x02 only. None: it speaks 0x01 only, and is not protected."""
     data_ports: tuple[DataPortSettings, ...]
     units: tuple[PartitionSettings, ...]
+    secret_next: bytes | None = field(default=None, repr=False)
+    """32 bytes that hold too, and are to follow `secret`: a rotation is open. None: none is."""
+    rotation_since_s: float = 0.0
+    """When it began, in seconds since 1970."""
+
+    @property
+    def secrets(self) -> tuple[bytes, ...]:
+        """All that hold now."""
+        return tuple(secret for secret in (self.secret, self.secret_next) if secret is not None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """What the server process tells about itself: plain values, ready for JSON. No thinking here."""
 
+from datetime import UTC, datetime
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
@@ -7,7 +8,9 @@ from ipc.endpoints import endpoint
 from ipc.latency import trimmed
 from protocol.limits import HANDSHAKE_TIMEOUT_S
 from protocol.timers import in_force
+from protocol.v2.login import fingerprint
 from serverside.sessions import Session, Srw
+from serverside.settings import HostSettings
 
 if TYPE_CHECKING:
     from serverside.server import Server
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
 
 def describe_server(server: "Server") -> dict[str, Any]:
     """Give sessions, SRWs, arrays, partitions, timers and warnings."""
+    keys = {host.name: describe_keys(host) for host in server.settings.hosts}
     return {
         "role": "server",
         "name": server.settings.name,
@@ -28,7 +32,9 @@ def describe_server(server: "Server") -> dict[str, Any]:
         ],
         "sessions": [describe_session(server, session) for session in server.sessions.values()],
         "arrays": server.storage.describe_arrays(),
-        "hosts": [describe_host(server, host) for host in server.storage.describe_hosts()],
+        "hosts": [
+            {**describe_host(server, host), "keys": keys.get(host["name"])} for host in server.storage.describe_hosts()
+        ],
         "turned_away": dict(server.turned_away),
         "unassigned": server.storage.describe_unassigned(),
         "timers": [
@@ -46,6 +52,7 @@ def describe_server(server: "Server") -> dict[str, Any]:
             *not_whole(server.storage.describe_arrays()),
             *server.addresses.warnings(),
             *server.evictions.warnings(server.loop.now()),
+            *open_rotations(server),
             *unprotected(server),
         ],
     }
@@ -63,6 +70,7 @@ def describe_session(server: "Server", session: Session) -> dict[str, Any]:
         "epoch": session.epoch,
         "version": session.version,
         "host": session.host.name,
+        "key": session.key or None,
         "peer": session.peer_address,
         "began_at": session.began_s,
         "attached": server.units_used(session),
@@ -119,6 +127,39 @@ def slow_ones(array: dict[str, Any]) -> list[str]:
                 f" for an operation, the others {usual_us / 1000:.0f} ms; nsu array replace takes it out"
             )
     return sentences
+
+
+def describe_keys(host: HostSettings) -> dict[str, Any] | None:
+    """Give the fingerprints of a host's keys; None: it has none."""
+    if host.secret is None:
+        return None
+    follows = host.secret_next
+    return {
+        "current": fingerprint(host.secret),
+        "next": None if follows is None else fingerprint(follows),
+        "rotation_since": None if follows is None else host.rotation_since_s,
+    }
+
+
+def open_rotations(server: "Server") -> list[str]:
+    """Give, for each HOST of which two keys hold, since when, which its session has proven, and what is next."""
+    used = {session.host.name: session.key for session in server.sessions.values()}
+    return [
+        rotation_words(host, used.get(host.name, ""), fingerprint(host.secret_next))
+        for host in server.settings.hosts
+        if host.secret_next is not None
+    ]
+
+
+def rotation_words(host: HostSettings, used: str, follows: str) -> str:
+    """Say how far a rotation is. `used`: the key of its session, empty without one; `follows`: the new one."""
+    since = datetime.fromtimestamp(host.rotation_since_s, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    if used == follows:
+        rest = f"its session has proven the new one: nsu key rotate {host.name} --finish"
+    else:
+        whose = f"its session has proven the old one ({used})" if used else "it has no session"
+        rest = f"{whose}: give it the new one by nsu key install, it is proven at the next login"
+    return f"HOST {host.name}: a new key ({follows}) holds beside the old one since {since}; {rest}"
 
 
 def unprotected(server: "Server") -> list[str]:

@@ -387,5 +387,5 @@ def flags_of(partition: Partition) -> UnitFlag:
 
 def fingerprint(settings: ServerSettings) -> str:
     """Give a digest that changes exactly when the settings do; secrets enter only as part of it."""
-    secrets = [host.secret for host in settings.hosts]
+    secrets = [host.secrets for host in settings.hosts]
     return hashlib.sha256(repr((settings, secrets)).encode()).hexdigest()

@@ -205,7 +205,7 @@ HOST_ADDRESS = Key(
 HOST_SECRET_FILE = Key(
     "HOST",
     "SECRET_FILE",
-    values.PATH,
+    values.SECRET_PATH,
     "A file of mode 0600 with 64 hexadecimal digits: the secret this NSU shares with this host and nobody else.",
     ("/etc/nsu.d/host1.key",),
     default_words="no secret: version 0x01, not protected",
@@ -276,7 +276,7 @@ LOGIN = Key(
 SERVER_SECRET_FILE = Key(
     "SERVER",
     "SECRET_FILE",
-    values.PATH,
+    values.SECRET_PATH,
     "A file of mode 0600 with 64 hexadecimal digits: the secret that NSU knows this machine by.",
     ("/etc/nsu.d/host1.key",),
     default_words="no secret: version 0x01, not protected",

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 from nsu.conf.errors import Findings
 from nsu.conf.keys import BLOCKS, KEYS, BlockKind, Key, keys_of
-from nsu.conf.secrets import read_secret
+from nsu.conf.secrets import NextSecret, read_next, read_secret
 from nsu.conf.syntax import Block
 from nsu.conf.values import ValueType, ValueWrong
 
@@ -71,6 +71,16 @@ class BlockReader:
         try:
             return read_secret(given.value)
         except ValueWrong as error:
+            self._findings.error(given.line, key.name, error.wrong, error.right)
+            return None
+
+    def next_secret(self, key: Key[Path]) -> NextSecret | None:
+        """What is to follow the secret, in a file beside its own; None: no rotation is open, or an error was found."""
+        given = self.one(key)
+        try:
+            return None if given is None else read_next(given.value)
+        except ValueWrong as error:
+            assert given is not None
             self._findings.error(given.line, key.name, error.wrong, error.right)
             return None
 

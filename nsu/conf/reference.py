@@ -55,7 +55,8 @@ force. `nsu apply` and `nsu partition` say beforehand what a change means, and w
 | ARRAY blocks, `CONFIG_PORT`, the name of NSU | at the next start of `nsu run`; until then a warning |
 | SERVER and DISK blocks: all of the host role | at the next start of `nsu run`; until then a warning |
 | MACHINE: its name, `STATE`, `WEB` with its certificate | at the next start of `nsu run`; until then a warning |
-| the contents of a `SECRET_FILE` of a HOST | when the file is read again: `touch` nsu.conf after it |
+| the contents of a `SECRET_FILE` of a HOST | at once by `nsu key`; by hand, once nsu.conf is touched after it |
+| the contents of a `SECRET_FILE` of a SERVER | at the next login |
 
 """
 

@@ -181,12 +181,16 @@ class _ServerReader:
             addresses = self._v1_addresses(block, addresses)
         check_names(block.blocks, NAME, self._findings)
         units = self._units(same_kind(block.blocks, "UNIT"), block, protected=protected)
+        # Before the secret itself: when it takes that one's place meanwhile, both are the new one.
+        follows = reader.next_secret(keys.HOST_SECRET_FILE)
         return HostSettings(
             block.name,
             addresses,
             reader.secret(keys.HOST_SECRET_FILE),
             tuple(given.value for given in ports),
             units,
+            None if follows is None else follows.secret,
+            0.0 if follows is None else follows.since_s,
         )
 
     def _v1_addresses(self, block: Block, addresses: tuple[str, ...]) -> tuple[str, ...]:

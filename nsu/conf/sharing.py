@@ -216,8 +216,8 @@ def check_secrets(hosts: Sequence[HostSettings], findings: Findings) -> None:
     """Two hosts with one secret can each log in as the other."""
     known: dict[bytes, HostSettings] = {}
     for host in hosts:
-        if host.secret is not None:
-            other = known.setdefault(host.secret, host)
+        for secret in host.secrets:
+            other = known.setdefault(secret, host)
             if other is not host:
                 findings.warn(
                     f"HOST {host.name} and HOST {other.name} have the same secret: each can log in as the other."

@@ -86,6 +86,13 @@ def _read_path(text: str) -> Path:
     return Path(text)
 
 
+def _read_secret_path(text: str) -> Path:
+    if not text.startswith("/"):
+        # Not shown: it may be the secret itself, in the wrong place.
+        raise ValueWrong("what is given does not begin with /", "the absolute path of a file that has the secret in it")
+    return Path(text)
+
+
 def _read_yes_no(text: str) -> bool:
     if text not in ("yes", "no"):
         raise ValueWrong(f"{text} is neither yes nor no")
@@ -227,6 +234,7 @@ NAME = ValueType(
     _read_name,
 )
 PATH = ValueType("path", "an absolute path", _read_path)
+SECRET_PATH = ValueType("path", "an absolute path", _read_secret_path)
 YES_NO = ValueType("yes or no", "yes or no", _read_yes_no)
 ADDRESS = ValueType("address", "a numeric address, such as 10.1.1.1 or fe80::1", _read_address)
 REACHABLE_ADDRESS = ValueType("address", ADDRESS.right, _read_reachable_address)

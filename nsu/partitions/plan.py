@@ -18,7 +18,7 @@ from nsu.partitions.differences import Change, changes_between
 from nsu.partitions.facts import NO_FACTS, Facts
 from nsu.partitions.guards import Refusal, refusals_of
 from nsu.partitions.view import partitions_of
-from serverside.changes import can_stay, differences, disturbed, possible
+from serverside.changes import can_stay, differences, disturbed, keeps_a_key, possible
 from serverside.settings import HostSettings, ServerSettings
 
 
@@ -140,7 +140,7 @@ def _disturbance(host: HostSettings, new: ServerSettings, facts: Facts) -> Distu
     now = next((each for each in new.hosts if each.name == host.name), None)
     if version is None:
         return Disturbance(host.name, None, "absent", f"{host.name} is not logged in, as far as can be told")
-    if now is None or now.secret != host.secret:
+    if now is None or not keeps_a_key(host, now):
         why = "its HOST is gone" if now is None else "its secret is another"
         return Disturbance(host.name, version, "ended", f"{host.name} is cut off for good: {why}")
     if not can_stay(host, version, now):

@@ -12,7 +12,7 @@ addresses whose HOST entry says so (the edge sees to it), a host speaks it only 
 from collections import deque
 from collections.abc import Sequence
 
-from protocol.config_base import Greeting, HostTalk, Question, Questions, SecretOf, ServerTalk, list_bytes
+from protocol.config_base import Greeting, HostTalk, Question, Questions, SecretOf, ServerTalk, list_bytes, no_next
 from protocol.errors import LocalProtocolError, LoginRefused, RemoteProtocolError
 from protocol.events import (
     AskCapacities,
@@ -53,7 +53,9 @@ class V1ServerTalk(ServerTalk):
     def __init__(self) -> None:
         self._questions = Questions()
 
-    def prove(self, frame: bytes, greeting: Greeting, secret_of: SecretOf) -> LoginProven | Detail:
+    def prove(
+        self, frame: bytes, greeting: Greeting, secret_of: SecretOf, next_of: SecretOf = no_next
+    ) -> LoginProven | Detail:
         """Appendix D (5): "checks the value in the zn_reqsz_lo field"; every other field is undefined."""
         if decode(frame).zn_reqsz_lo != greeting.challenge ^ U32_MAX:
             return Detail.WRONG_COMPLEMENT

@@ -24,6 +24,7 @@ from protocol.config_base import (
     ServerTalk,
     UnitsUsed,
     list_bytes,
+    no_next,
 )
 from protocol.crc import crc32c
 from protocol.errors import LoginRefused, RemoteProtocolError, ServerNotProven
@@ -35,9 +36,10 @@ from protocol.status import DETAILS, Detail, Status
 from protocol.v2.codec import Header, decode, encode, from_text, is_whole, pack_units, to_text
 from protocol.v2.login import (
     Negotiation,
+    fingerprint,
     host_proof,
-    is_host_proven,
     is_server_proven,
+    proven_secret,
     server_proof,
     session_key,
 )
@@ -55,6 +57,7 @@ class V2ServerTalk(ServerTalk):
         self._epoch = 0
         self._proof = b""
         self._session_key: bytes | None = None
+        self._key = ""
         self._used: UnitsUsed | None = None
 
     @property
@@ -63,11 +66,18 @@ class V2ServerTalk(ServerTalk):
         return self._session_key
 
     @property
+    def key(self) -> str:
+        """Known as soon as the host is proven."""
+        return self._key
+
+    @property
     def used(self) -> UnitsUsed | None:
         """As its last ping said it."""
         return self._used
 
-    def prove(self, frame: bytes, greeting: Greeting, secret_of: SecretOf) -> LoginProven | Detail:
+    def prove(
+        self, frame: bytes, greeting: Greeting, secret_of: SecretOf, next_of: SecretOf = no_next
+    ) -> LoginProven | Detail:
         """Judge the reply of step 3. Unknown login, wrong secret and changed message get one refusal."""
         if not is_whole(frame):
             return Detail.LOGIN_UNPROVEN
@@ -77,10 +87,10 @@ class V2ServerTalk(ServerTalk):
             return Detail.WRONG_COMPLEMENT
         login = from_text(reply.text)
         seen = Negotiation(greeting.offered, reply.supported, V2, greeting.nonce, reply.nonce, greeting.nsu_name, login)
-        secret = secret_of(login)
-        if not is_host_proven(secret, seen, reply.proof):
+        secret = proven_secret((secret_of(login), next_of(login)), seen, reply.proof)
+        if secret is None:
             return Detail.LOGIN_UNPROVEN
-        assert secret is not None
+        self._key = fingerprint(secret)
         self._proof, self._session_key = server_proof(secret, seen), session_key(secret, seen)
         return LoginProven(V2, login)
 

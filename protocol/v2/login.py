@@ -13,6 +13,9 @@ What each part is for:
 - Both nonces, 256 bits and fresh: an old login can't be played again, to either side.
 - The role labels: a proof reflected to its sender is of the wrong role.
 - The names: a host can't be led to another NSU that shares the secret by mistake.
+- Two secrets, while one follows the other: the server judges the proof by both, with the same work whether there are
+  two, one or none, and goes on with the one that fits: its own proof and the session key are made with it. A host has
+  one, and takes a server's proof by that one only. Nothing on the wire says how many a server knows.
 Addresses are deliberately absent: they differ on both sides of a relay or of network address translation.
 
 What it does not give: whoever sits on the path can still change the TCP stream after the login. That takes
@@ -71,15 +74,31 @@ def session_key(secret: bytes, seen: Negotiation) -> bytes:
     return digest(secret, b"session\0" + transcript(seen), "sha256")
 
 
-def is_host_proven(secret: bytes | None, seen: Negotiation, proof: bytes) -> bool:
-    """Judge the host's proof in constant time; `secret` None: unknown login, refused after the same work."""
-    fits = compare_digest(host_proof(NOBODY if secret is None else secret, seen), proof)
-    return fits and secret is not None
+def proven_secret(secrets: tuple[bytes | None, bytes | None], seen: Negotiation, proof: bytes) -> bytes | None:
+    """Give the secret by which the host's proof holds, in constant time; None: by neither.
+
+    `secrets`: the one in force and the one that is to follow it; None: there is none. The work is always that of two.
+    """
+    found = None
+    for secret in secrets:
+        fits = compare_digest(host_proof(NOBODY if secret is None else secret, seen), proof)
+        if fits and secret is not None:
+            found = secret
+    return found
 
 
 def is_server_proven(secret: bytes, seen: Negotiation, proof: bytes) -> bool:
     """Judge the server's proof in constant time."""
     return compare_digest(server_proof(secret, seen), proof)
+
+
+def fingerprint(secret: bytes) -> str:
+    """Give 64 bits by which two machines can compare their secrets: 16 hexadecimal digits in groups of four.
+
+    Of a label of its own, so that it is nothing that a dialogue says. A secret has 256 random bits: this tells none.
+    """
+    digits = digest(secret, b"fingerprint\0" + LABEL, "sha256")[:8].hex()
+    return "-".join(digits[start : start + 4] for start in range(0, len(digits), 4))
 
 
 assert len(NOBODY) == PROOF_BYTES

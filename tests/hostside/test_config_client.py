@@ -19,6 +19,7 @@ from protocol.dialogue import ServerDialogue
 from protocol.errors import ProtocolError
 from protocol.events import Event, LoginFailed, LoginProven
 from protocol.timers import FOUND_WITHIN_S, UNANSWERED_MOST_S
+from protocol.v2.login import fingerprint
 
 SECRET = bytes(range(32))
 DEADLINE_S = 5.0
@@ -471,3 +472,16 @@ def test_0x01_that_is_cut_off_again_and_again_rests_too(rig: Rig) -> None:
     assert "does another machine log in" in client.evicted
     assert client.timer is not None
     assert client.timer.when_s - rig.loop.now() > 4
+
+
+def test_each_login_proves_the_key_that_is_there_then(rig: Rig) -> None:
+    new = bytes(reversed(SECRET))
+    nsu, keys = rig.nsu(2, secret=new), [SECRET, new]
+    client = rig.connect(nsu.port)
+    client.newest = lambda entry: keys.pop(0)
+    rig.until(lambda: rig.lost)
+    assert client.key == fingerprint(SECRET)
+    assert "refused the login" in rig.lost[0]
+    client.connect()
+    rig.until(rig.grants)
+    assert client.key == fingerprint(new)

@@ -1,11 +1,13 @@
 """The parent's death is told, also to who asks too late; and what the kernel refuses is an OSError."""
 
+import ctypes
 import os
+import resource
 import time
 
 from ipc.child import Life
 from ipc.packets import PacketQueue
-from ipc.prctl import become_io_flusher, die_with_parent
+from ipc.prctl import become_io_flusher, die_with_parent, keep_out_of_dumps
 from tests.ipc.conftest import Nursery
 from tests.users import ONLY_ROOT, as_user
 
@@ -47,3 +49,22 @@ def test_who_may_not_be_an_io_flusher_gets_the_kernels_error() -> None:
         return "it was allowed"
 
     assert as_user(65_534, [65_534], ask) == "1 Operation not permitted"
+
+
+def test_no_dump_is_made_of_who_holds_a_key_nor_of_its_children(nursery: Nursery) -> None:
+    libc = ctypes.CDLL(None)
+
+    def is_dumpable() -> bool:
+        return libc.prctl(3, 0, 0, 0, 0) != 0 or resource.getrlimit(resource.RLIMIT_CORE) != (0, 0)
+
+    def main(life: Life) -> int:
+        del life
+        before = libc.prctl(3, 0, 0, 0, 0)
+        keep_out_of_dumps()
+        child_pid = os.fork()
+        if child_pid == 0:
+            os._exit(int(is_dumpable()))
+        status = os.waitpid(child_pid, 0)[1]
+        return int(before == 1) + 2 * int(is_dumpable()) + 4 * os.waitstatus_to_exitcode(status)
+
+    assert nursery.fork(main).wait(5) == 1

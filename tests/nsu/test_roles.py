@@ -13,7 +13,7 @@ from hostside import open_disk
 from ipc.control import ControlError, control_call
 from nsu.conf.load import digest_of, load_file
 from nsu.last_words import LastWords
-from nsu.roles import ConfWatch, HostWatch, mains, sentence_of, stamp
+from nsu.roles import ConfWatch, HostWatch, NewestSecrets, mains, sentence_of, stamp
 from serverside.drives.base import DriveError
 from tests.harness import Disk, Host, Machine, Nsu, Server, Unit, conf_text, free_ports, write_secret
 from tests.nsu.small_roles import wait_until
@@ -311,3 +311,25 @@ def ask(machine: Machine) -> dict[str, Any]:
         return control_call(machine.state / "supervisor.sock", "status")
     except ControlError:
         return {"processes": [{"why": ""}]}
+
+
+def test_a_key_that_is_replaced_is_known_at_the_next_login_and_a_lost_one_is_told_of_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key, path = write_secret(tmp_path / "box2.key"), tmp_path / "nsu.conf"
+    watch = host_watch(path, NO_SERVER.replace("  ADDRESS", f"  SECRET_FILE = {key}\n  ADDRESS"))
+    host = load_file(path).host
+    assert host is not None
+    (entry,) = host.servers
+    newest = NewestSecrets(path)
+    assert newest(entry) == entry.secret
+    key.write_text("ab" * 32)
+    os.utime(path, ns=(1, 1))
+    assert newest(entry) == bytes.fromhex("ab" * 32)
+    assert watch.warnings() == (), "it needs no start"
+    key.chmod(0o644)
+    assert [newest(entry), newest(entry)] == [entry.secret] * 2
+    said = capsys.readouterr().err
+    assert said.count("the one of the start is used") == 1
+    assert "abab" not in said
+    assert "abab" not in repr(host)

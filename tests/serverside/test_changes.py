@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from protocol.errors import LoginRefused
 from protocol.events import Notice, Notified
 from protocol.ops import Op
-from serverside.changes import can_stay, differences, disturbed, possible, renewed
+from protocol.v2.login import fingerprint
+from serverside.changes import can_stay, differences, disturbed, is_key_known, possible, renewed
 from serverside.settings import HostSettings, ServerSettings
 from tests.serverside.rig import HERE, host, is_over, settings, turn, unit
 from tests.serverside.server_world import PLACES, THERE, World
@@ -105,6 +107,30 @@ def test_who_may_stay() -> None:
     assert not can_stay(without, 1, without)
 
 
+OLD, NEW = A.secret, bytes(32)
+ROTATING = replace(A, secret_next=NEW, rotation_since_s=1.0)
+DONE = replace(A, secret=NEW)
+
+
+def test_a_key_that_comes_or_goes_beside_one_that_stays_disturbs_nobody() -> None:
+    for before, after in ((A, ROTATING), (ROTATING, DONE), (ROTATING, A)):
+        assert disturbed(both(before, B), both(after, B)) == frozenset()
+        assert can_stay(before, 2, after)
+        assert differences(both(before, B), both(after, B)) == ["HOST a changed (SECRET_FILE)"]
+    assert disturbed(both(A, B), both(replace(ROTATING, units=A.units[:1]), B)) == {"a"}
+    assert disturbed(both(A, B), both(DONE, B)) == {"a"}, "no key has stayed"
+
+
+def test_whose_key_has_gone_is_known_by_its_fingerprint() -> None:
+    assert OLD is not None
+    old, new = fingerprint(OLD), fingerprint(NEW)
+    assert [is_key_known(key, now) for key in (old, new) for now in (A, ROTATING, DONE, None)] == [
+        *(True, True, False, False),
+        *(False, True, True, False),
+    ]
+    assert not is_key_known("", A)
+
+
 def test_what_changed_is_named() -> None:
     grown = replace(A, units=A.units[:1], data_ports=host(ports=[(10002, 5)]).data_ports)
     new = replace(both(grown, replace(B, name="c")), privileged_port=not both(A, B).privileged_port)
@@ -163,3 +189,33 @@ def test_the_configuration_port_follows_listen(world: World) -> None:
     world.change(world.v2, world.v1)
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection((THERE, world.config), timeout=5)
+
+
+def test_a_rotation_leaves_sessions_and_paths_alone_and_its_end_closes_the_old_key_out(world: World) -> None:
+    one = world.logged_in(world.host1())
+    peer = world.open_path(one)
+    pid = world.server.srws.seated[next(iter(world.server.srws.seated))].child.pid
+    rotating = replace(world.v2, secret_next=NEW, rotation_since_s=1.0)
+    world.change(rotating, world.v1)
+    assert peer.ask(Op.READ, 0, 512)[0].status == 0
+    assert [srw.child.pid for srw in world.server.srws.seated.values()] == [pid]
+    again = world.logged_in(world.host1(secret=NEW))
+    peer = world.open_path(again)
+    (session,) = world.server.sessions.values()
+    assert session.key == fingerprint(NEW)
+    world.change(replace(world.v2, secret=NEW), world.v1)
+    assert peer.ask(Op.READ, 0, 512)[0].status == 0
+    old = world.host1()
+    with pytest.raises(LoginRefused):
+        old.log_in()
+    assert list(world.server.sessions.values()) == [session]
+
+
+def test_who_has_proven_the_old_key_only_is_cut_off_when_it_is_retired(world: World) -> None:
+    one, two = world.logged_in(world.host1()), world.logged_in(world.host2())
+    world.change(replace(world.v2, secret_next=NEW), world.v1)
+    assert len(world.server.sessions) == 2
+    world.change(replace(world.v2, secret=NEW), world.v1)
+    turn(world.loop, one.is_over)
+    assert [session.host.name for session in world.server.sessions.values()] == ["host2"]
+    assert not two.is_over()

@@ -38,6 +38,9 @@ class Server:
     def secret_of(self, login: str) -> bytes | None:
         return SECRET if login == "host1" else None
 
+    def next_secret_of(self, login: str) -> bytes | None:
+        return None
+
     def on_event(self, line: ConfigLine, event: Event) -> None:
         self.told.append(event)
         if isinstance(event, LoginProven):

@@ -5,6 +5,7 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ import pytest
 from protocol.config_base import UnitsUsed, units_mark
 from protocol.events import Pong
 from protocol.ops import Op
+from protocol.v2.login import fingerprint
 from serverside.status import describe_server, not_whole, slow_ones
-from tests.serverside.rig import HERE, turn
+from tests.serverside.rig import HERE, SECRET, turn
 from tests.serverside.server_world import World
 
 
@@ -125,3 +127,27 @@ def test_an_srw_that_dies_by_itself_is_told_and_its_counts_stay(
     totals = {name: host["totals"] for name, host in hosts.items()}
     assert (totals["host1"]["writes"], totals["host1"]["written_bytes"]) == (2, 1536)
     assert totals["host2"]["writes"] == 0
+
+
+def test_an_open_rotation_is_told_with_who_has_proven_what_and_what_is_next(world: World) -> None:
+    new = bytes(range(32, 64))
+    old_print, new_print = fingerprint(SECRET), fingerprint(new)
+    assert rotations(world) == []
+    one = world.logged_in(world.host1())
+    world.change(replace(world.v2, secret_next=new, rotation_since_s=0.0), world.v1)
+    told = describe_server(world.server)
+    keys = [host["keys"] for host in told["hosts"]]
+    assert keys == [{"current": old_print, "next": new_print, "rotation_since": 0.0}, None]
+    assert [session["key"] for session in told["sessions"]] == [old_print]
+    (words,) = rotations(world)
+    assert words.startswith(f"HOST host1: a new key ({new_print}) holds beside the old one since 1970-01-01 00:00 UTC")
+    assert f"has proven the old one ({old_print}): give it the new one by nsu key install" in words
+    one.close()
+    world.logged_in(world.host1(secret=new))
+    (words,) = rotations(world)
+    assert words.endswith("its session has proven the new one: nsu key rotate host1 --finish")
+    assert all(secret.hex() not in json.dumps(told) for secret in (SECRET, new))
+
+
+def rotations(world: World) -> list[str]:
+    return [words for words in describe_server(world.server)["warnings"] if "a new key" in words]

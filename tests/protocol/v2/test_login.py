@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -43,19 +44,19 @@ def test_formulas() -> None:
 )
 def test_each_part_of_the_negotiation_is_proven(change: dict[str, Any]) -> None:
     other = replace(SEEN, **change)
-    assert not login.is_host_proven(SECRET, other, login.host_proof(SECRET, SEEN))
+    assert login.proven_secret((SECRET, None), other, login.host_proof(SECRET, SEEN)) is None
     assert not login.is_server_proven(SECRET, other, login.server_proof(SECRET, SEEN))
 
 
 def test_good_proofs_are_taken_and_roles_do_not_mix() -> None:
-    assert login.is_host_proven(SECRET, SEEN, login.host_proof(SECRET, SEEN))
+    assert login.proven_secret((SECRET, None), SEEN, login.host_proof(SECRET, SEEN)) == SECRET
     assert login.is_server_proven(SECRET, SEEN, login.server_proof(SECRET, SEEN))
-    assert not login.is_host_proven(SECRET, SEEN, login.server_proof(SECRET, SEEN))
+    assert login.proven_secret((SECRET, None), SEEN, login.server_proof(SECRET, SEEN)) is None
     assert not login.is_server_proven(SECRET, SEEN, login.host_proof(SECRET, SEEN))
 
 
 def test_the_stand_in_for_an_unknown_login_opens_nothing() -> None:
-    assert not login.is_host_proven(None, SEEN, login.host_proof(NOBODY, SEEN))
+    assert login.proven_secret((None, None), SEEN, login.host_proof(NOBODY, SEEN)) is None
 
 
 @given(st.text(), st.text(), st.text(), st.text())
@@ -63,3 +64,37 @@ def test_two_negotiations_never_share_a_transcript(name: str, who: str, name2: s
     one = replace(SEEN, nsu_name=name, login=who)
     two = replace(SEEN, nsu_name=name2, login=who2)
     assert (login.transcript(one) == login.transcript(two)) == ((name, who) == (name2, who2))
+
+
+def test_of_two_secrets_the_one_that_fits_is_found_and_the_server_proves_itself_by_that_one() -> None:
+    old, new = SECRET, SECRET[::-1]
+    for mine in (old, new):
+        assert login.proven_secret((old, new), SEEN, login.host_proof(mine, SEEN)) == mine
+        assert login.proven_secret((None, mine), SEEN, login.host_proof(mine, SEEN)) == mine
+    assert login.proven_secret((old, None), SEEN, login.host_proof(new, SEEN)) is None
+    assert login.proven_secret((old, new), SEEN, login.server_proof(new, SEEN)) is None
+    assert not login.is_server_proven(new, SEEN, login.server_proof(old, SEEN))
+
+
+@pytest.mark.parametrize("secrets", [(SECRET, SECRET[::-1]), (SECRET, None), (None, None), (SECRET[::-1], SECRET)])
+def test_the_work_is_the_same_however_many_secrets_there_are(
+    secrets: tuple[bytes | None, bytes | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bytes] = []
+
+    def compare(one: bytes, other: bytes) -> bool:
+        asked.append(one)
+        return one == other
+
+    monkeypatch.setattr(login, "compare_digest", compare)
+    login.proven_secret(secrets, SEEN, login.host_proof(SECRET, SEEN))
+    assert len(asked) == 2
+
+
+def test_a_fingerprint_is_short_and_is_no_part_of_what_is_secret_or_said() -> None:
+    found = login.fingerprint(SECRET)
+    assert re.fullmatch(r"([0-9a-f]{4}-){3}[0-9a-f]{4}", found)
+    assert found != login.fingerprint(SECRET[::-1])
+    digits = found.replace("-", "")
+    proofs = (login.host_proof(SECRET, SEEN), login.server_proof(SECRET, SEEN), login.session_key(SECRET, SEEN))
+    assert all(digits not in said.hex() for said in (SECRET, *proofs))
