@@ -36,6 +36,7 @@ from nsu.compiled import in_use
 from nsu.conf.errors import ConfErrors
 from nsu.conf.host_role import DEFAULT_AT
 from nsu.conf.load import load_text, read_text
+from nsu.confined import confined_processes
 from nsu.demo import run_demo
 from nsu.gather import gather
 from nsu.ladder import NotFollowedError, follow, ladder
@@ -130,6 +131,7 @@ def status(conf_path: Path, as_json: bool) -> None:
     """
     found = gather_or_exit(conf_path)
     add_smart(found["server"]["arrays"] if found["server"] else ())
+    found["processes"] = confined_processes(found["supervisor"]["pid"])
     if as_json:
         click.echo(json.dumps({**found, "troubles": [asdict(trouble) for trouble in troubles(found)]}, indent=1))
     else:
