@@ -40,7 +40,7 @@ class HostProcess:
         self.loop = Loop()
         self.started_s = time.time()
         settings.state_dir.mkdir(parents=True, exist_ok=True)
-        self.links = [ServerLink(self.loop, entry, self.fork_disk, newest) for entry in settings.servers]
+        self.links = [ServerLink(self.loop, entry, self.fork_disk, newest, settings.user) for entry in settings.servers]
         self.attachments = Attachments(self)
         self.sweepers: list[Child] = []
         """Of detached disks, killed and not yet gone."""

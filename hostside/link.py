@@ -21,7 +21,8 @@ from hostside.paths import NEXT, Path, PathEvent, PathState, PathTable
 from hostside.settings import ServerEntry
 from hostside.wiring import Wiring, make_wiring
 from ipc.backoff import Backoff
-from ipc.child import Child, fork_child
+from ipc.child import Child, Life, fork_child
+from ipc.confinement import User, confine_to_socket
 from ipc.endpoints import endpoint
 from ipc.exits import Exit, describe_exit
 from ipc.loop import Loop, Timer
@@ -38,7 +39,7 @@ REASONS_TOLD_MAX = 16
 
 
 class ServerLink:
-    """One SERVER block at work. `start_disk` forks a disk process: given by the host process."""
+    """One SERVER block at work. `start_disk` forks a disk process: given by the host process. `user`: of its agents."""
 
     def __init__(
         self,
@@ -46,9 +47,11 @@ class ServerLink:
         entry: ServerEntry,
         start_disk: Callable[["ServerLink", DiskState], Child],
         newest: Newest = newest_known,
+        user: User | None = None,
     ) -> None:
         self.loop = loop
         self.entry = entry
+        self.user = user
         self.start_disk = start_disk
         self.wiring: Wiring = make_wiring(entry)
         self.disks = Disks(self, self.wiring, entry.disks)
@@ -323,11 +326,16 @@ class ServerLink:
             payload_crc=self.entry.payload_crc,
         )
         title = f"nsu: agent {self.entry.name} {endpoint(order.address, order.port)} #{path.number}"
-        wiring = self.wiring
+        wiring, user = self.wiring, self.user
+
+        def main(life: Life) -> int:
+            confine_to_socket(user)
+            return run_agent(life, order, wiring)
+
         try:
             child = fork_child(
                 title,
-                lambda life: run_agent(life, order, wiring),
+                main,
                 hearts=wiring.hearts,
                 heart_row=path.number,
                 keep=wiring.descriptors(),

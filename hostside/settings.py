@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ipc.confinement import User
+
 
 @dataclass(frozen=True, slots=True)
 class DiskSettings:
@@ -51,3 +53,5 @@ class HostRoleSettings:
     machine: str
     state_dir: Path
     servers: tuple[ServerEntry, ...]
+    user: User | None = None
+    """Whom agents run as; None: whoever we are."""

@@ -7,13 +7,14 @@ it is permitted and told when it is not (docs/frontends.md has the rest, which i
   * PR_SET_IO_FLUSHER (CAP_SYS_RESOURCE, Linux 5.6): what this process allocates is never gained by writing out to file
     systems or devices. prctl(2) names FUSE daemons as those it is for. Threads and children inherit it: call this
     before they start.
-  * mlockall (CAP_IPC_LOCK): nothing of this process is paged out. With MCL_ONFAULT, so that the stacks of threads
-    and reserved memory cost only what is used. Without the capability it is left alone, because a limit that is
-    reached later would fail an innocent allocation. Children do not inherit it.
+  * mlockall (CAP_IPC_LOCK, or no limit of locked memory): nothing of this process is paged out. With MCL_ONFAULT, so
+    that the stacks of threads and reserved memory cost only what is used. Without either it is left alone, because a
+    limit that is reached later would fail an innocent allocation. Children do not inherit it.
 """
 
 import ctypes
 import os
+import resource
 from errno import EPERM
 from pathlib import Path
 
@@ -55,6 +56,8 @@ def _lock_memory() -> None:
 
 
 def _may_lock() -> bool:
+    if resource.getrlimit(resource.RLIMIT_MEMLOCK)[0] == resource.RLIM_INFINITY:
+        return True
     lines = Path("/proc/self/status").read_text().splitlines()
     effective = next(line.split()[1] for line in lines if line.startswith("CapEff:"))
     return bool(int(effective, 16) >> _CAP_IPC_LOCK & 1)

@@ -7,6 +7,7 @@ import signal
 
 PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
+PR_SET_NO_NEW_PRIVS = 38
 PR_SET_IO_FLUSHER = 57
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -36,6 +37,16 @@ def become_io_flusher() -> None:
 
     """
     _set(PR_SET_IO_FLUSHER, 1)
+
+
+def forbid_new_privileges() -> None:
+    """Have no execve(2) of this process or its children ever give more than it has: no setuid, no file capabilities.
+
+    Raises:
+        OSError: the kernel refused.
+
+    """
+    _set(PR_SET_NO_NEW_PRIVS, 1)
 
 
 def keep_out_of_dumps() -> None:

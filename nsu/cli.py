@@ -146,10 +146,12 @@ def status(conf_path: Path, as_json: bool) -> None:
 
     What is wrong stands first, with what to do. Timers are those in force, and who has set them.
     """
+    from nsu.confined import confined_processes
     from nsu.smart import add_smart
 
     found = gather_or_exit(conf_path)
     add_smart(found["server"]["arrays"] if found["server"] else ())
+    found["processes"] = confined_processes(found["supervisor"]["pid"])
     if as_json:
         from nsu.alarms import alarms_of
 

@@ -12,6 +12,9 @@ from rich.text import Text
 from ipc.durations import duration
 from ipc.sizes import size
 from nsu.alarms import NOTE, URGENT, alarms_of
+from nsu.confined import as_root
+
+AS_ROOT = "processes that move data run as root: see USER in nsu.conf's MACHINE block"
 
 
 def show_status(console: Console, found: dict[str, Any]) -> None:
@@ -20,6 +23,8 @@ def show_status(console: Console, found: dict[str, Any]) -> None:
     states = ", ".join(process_words(process) for process in supervisor["processes"])
     console.print(Text.assemble("machine ", (supervisor["machine"], "bold"), f", {supervisor['code']}: {states}"))
     show_alarms(console, found)
+    if as_root(found.get("processes", ())):
+        console.print(Text(AS_ROOT))
     if found["server"]:
         show_server(console, found["server"])
     if found["host"]:

@@ -7,6 +7,8 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ipc.confinement import User
+
 
 @dataclass(frozen=True, slots=True)
 class DriveSettings:
@@ -96,6 +98,8 @@ class ServerSettings:
     hosts: tuple[HostSettings, ...]
     unassigned: tuple[PartitionSettings, ...] = ()
     """Partitions that no host has: their blocks, and what is on them, are kept."""
+    user: User | None = field(default=None, repr=False, compare=False)
+    """Whom SRWs and driver processes become; None: nobody else. That of the start counts: it is no part of a change."""
 
     @property
     def holders(self) -> tuple[HostSettings, ...]:

@@ -95,6 +95,7 @@ class Srws:
                 return True
 
             storage.reopen()
+            storage.confine()
             machine = server_data(
                 session.version,
                 session=session.number,

@@ -13,6 +13,7 @@ from errno import EBUSY
 from typing import Any
 
 from ipc.child import Child, fork_child
+from ipc.confinement import confine_to_drives
 from ipc.counters import CounterTable
 from ipc.exits import describe_exit
 from ipc.say import say
@@ -24,6 +25,7 @@ from serverside.driver.driver import ServerDriver
 from serverside.driver.packets import Command
 from serverside.driver.process import run_driver
 from serverside.drives.base import Drive, DriveError
+from serverside.drives.failed_journal import FailedJournal
 from serverside.drives.failed_notes import FailedNotes
 from serverside.drives.health import DriveHealth
 from serverside.drives.open import open_drive
@@ -72,6 +74,8 @@ class Storage:
 
     def __init__(self, settings: ServerSettings, seats: int) -> None:
         self.seats = seats
+        self.is_confined = False
+        """This is a process that may open no file any more."""
         self.identity = Identity(settings.state_dir, machine_boot=this_boot())
         if self.identity.has_lost:
             say(
@@ -80,6 +84,8 @@ class Storage:
             )
         self.folder = settings.state_dir / "zero"
         self.failed_notes = FailedNotes(settings.state_dir / "failed")
+        self.user = settings.user
+        self.journal = self.open_journal(settings)
         self.drive_names: list[str] = []
         most = sum(len(array.drives) + len(array.spares) for array in settings.arrays)
         self.health = DriveHealth(most + REPLACEMENTS_MOST, on_fail=self.note_failed)
@@ -120,13 +126,33 @@ class Storage:
         for array in self.arrays.values():
             array.release()
 
+    def open_journal(self, settings: ServerSettings) -> FailedJournal | None:
+        """Open it for processes that will be confined, and take over what those of a former run noted."""
+        path = settings.state_dir / "failed.journal"
+        if self.user is None and not path.exists():
+            return None
+        journal = FailedJournal(path)
+        journal.take(self.put_note)
+        if self.user is not None:
+            return journal
+        journal.close()
+        return None
+
     def note_failed(self, index: int, errno: int) -> None:
         """A drive is being marked as failed, in whatever process: what must outlive the mark."""
-        forget_memories(self.folder)  # what was written and not yet synced may be lost, and zeroing with it
+        name = self.drive_names[index]
         try:
-            self.failed_notes.put(self.drive_names[index], errno)
+            if self.is_confined and self.journal is not None:
+                self.journal.add(name, errno)
+            else:
+                self.put_note(name, errno)
         except OSError as error:
-            say(f"nsu: server: that drive {self.drive_names[index]} failed can't be noted: {error.strerror}")
+            say(f"nsu: server: that drive {name} failed can't be noted: {error.strerror}")
+
+    def put_note(self, drive: str, errno: int) -> None:
+        """Note a failed drive in STATE. Raises OSError."""
+        forget_memories(self.folder)  # what was written and not yet synced may be lost, and zeroing with it
+        self.failed_notes.put(drive, errno)
 
     def recall_failed(self, drive: Drive) -> None:
         """Mark a drive that has failed in a former run."""
@@ -151,13 +177,21 @@ class Storage:
 
     def descriptors(self, seat: int) -> list[int]:
         """Descriptors that the SRW of `seat` keeps: drives, and the ways to the drivers."""
-        kept = [fd for array in self.arrays.values() for fd in array.descriptors()]
+        kept = [fd for array in self.arrays.values() for fd in array.descriptors()] + self.journal_descriptors()
         return kept + [fd for place in self.places.values() for fd in place.channel.seat_descriptors(seat)]
 
     def reopen(self) -> None:
         """In a fresh SRW: open the drives for itself, so that no other process can take an fsync error away from it."""
         for array in self.arrays.values():
             array.reopen()
+
+    def confine(self) -> None:
+        """In a fresh process that has its drives open: give all else up, where we are root. Raises OSError."""
+        confine_to_drives(self.user)
+        self.is_confined = self.user is not None
+
+    def journal_descriptors(self) -> list[int]:
+        return [] if self.journal is None else [self.journal.fd]
 
     def unit_records(self, host: HostSettings) -> list[UnitRecord]:
         """Give what `host` is told of its units: only what is really done."""
@@ -183,9 +217,10 @@ class Storage:
         driver = ServerDriver(place.array, self.table.of_array(name))
         channel = place.channel
         keep = {*place.array.descriptors(), *channel.driver_descriptors(), *self.table.descriptors(name)}
+        keep.update(self.journal_descriptors())
         return fork_child(
             f"nsu: driver {name}",
-            lambda life: run_driver(life, driver, channel),
+            lambda life: run_driver(life, driver, channel, self.confine),
             hearts=self.hearts,
             heart_row=row,
             keep=keep,
@@ -193,6 +228,8 @@ class Storage:
 
     def mind_drivers(self) -> None:
         """Replace driver processes that died; whoever waits for one posts again to its successor."""
+        if self.journal is not None:
+            self.journal.take(self.put_note)
         now_s = time.monotonic()
         for place in self.places.values():
             if place.child is not None and (status := place.child.poll()) is not None:
@@ -294,6 +331,9 @@ class Storage:
             except DriveError as error:
                 failure = failure or error
             array.close()
+        if self.journal is not None:
+            self.journal.take(self.put_note)
+            self.journal.close()
         if failure is not None:
             raise failure
         if not self.table.is_dirty:  # a driver process that could not settle its zero maps said nothing

@@ -1,4 +1,4 @@
-"""Other users: a function run by one, a command run by one, a folder that all may look into. Root alone can."""
+"""Other users, and children: a function or a command run by one, a folder that all may look into. Root alone can."""
 
 import os
 import shutil
@@ -10,6 +10,21 @@ from pathlib import Path
 import pytest
 
 ONLY_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
+
+
+def errno_in_child(what: Callable[[], object]) -> int:
+    """Run it in a process of its own: 0, or the errno of what it raised; 255: no OSError."""
+    pid = os.fork()
+    if pid == 0:
+        code = 255
+        try:
+            what()
+            code = 0
+        except OSError as error:
+            code = error.errno or 254
+        finally:
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 def as_user(uid: int, gids: Sequence[int], say: Callable[[], str]) -> str:

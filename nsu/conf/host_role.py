@@ -39,7 +39,7 @@ def read_host_role(blocks: Sequence[Block], machine: MachineSettings, findings: 
     _check_disk_names(servers, findings)
     places: dict[Path, str] = {}
     entries = tuple(_read_entry(block, machine, places, findings) for block in servers)
-    return HostRoleSettings(machine.name, machine.state_dir, entries)
+    return HostRoleSettings(machine.name, machine.state_dir, entries, machine.user)
 
 
 def _read_entry(block: Block, machine: MachineSettings, places: dict[Path, str], findings: Findings) -> ServerEntry:

@@ -127,6 +127,16 @@ WEB_KEY = Key(
     default_words="there is none",
 )
 
+USER = Key(
+    "MACHINE",
+    "USER",
+    values.USER,
+    "Whom the processes that move data (SRWs, agents, arrays' drivers) run as once their descriptors are open, when nsu"
+    " was started by root: without capabilities, and with Landlock where the kernel has it. They stay root with root.",
+    ("nsu",),
+    default_words="the user nsu, if there is one; else root",
+)
+
 NSU_CONFIG_PORT = Key(
     "NSU",
     "CONFIG_PORT",
@@ -360,7 +370,7 @@ NUMBER = Key(
 )
 
 KEYS: tuple[Key[Any], ...] = (
-    STATE, WEB, WEB_CERTIFICATE, WEB_KEY,
+    STATE, WEB, WEB_CERTIFICATE, WEB_KEY, USER,
     NSU_CONFIG_PORT, LISTEN, PRIVILEGED_PORT,
     LEVEL, DRIVE, SPARE, STRIPE,
     HOST_ADDRESS, HOST_SECRET_FILE, DATA_PORT,

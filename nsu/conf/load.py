@@ -16,9 +16,11 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from hostside.settings import HostRoleSettings
+from ipc.confinement import User
 from nsu.conf import keys
 from nsu.conf.errors import ConfError, ConfErrors, Findings
 from nsu.conf.host_role import read_host_role
+from nsu.conf.machine_facts import user_to_become
 from nsu.conf.reader import BlockReader, check_kinds, check_names, default_of
 from nsu.conf.server_role import Resolve, read_server
 from nsu.conf.settings import MachineSettings
@@ -28,6 +30,7 @@ from serverside.settings import ServerSettings
 
 __all__ = ["ConfError", "ConfErrors", "Loaded", "digest_of", "load_file", "load_text", "read_text", "state_dir_of"]
 
+MAKE_USER = "useradd --system --no-create-home --shell /usr/sbin/nologin nsu"
 _WHOLE_FILE = 0
 _FILE_BYTES_MOST = 4 << 20
 """A hundred partitions shared by a hundred hosts take less than a quarter of this."""
@@ -126,7 +129,7 @@ def _lines_of(blocks: Sequence[Block]) -> Iterator[int]:
 
 def _read_machine(blocks: Sequence[Block], findings: Findings) -> MachineSettings:
     if not blocks:
-        return MachineSettings(socket.gethostname(), default_of(keys.STATE), None)
+        return MachineSettings(socket.gethostname(), default_of(keys.STATE), None, user=user_to_become(None))
     check_names(blocks[:1], NAME, findings)
     reader = BlockReader(blocks[0], findings)
     web, tls = reader.one(keys.WEB), _read_tls(blocks[0], reader, findings)
@@ -134,7 +137,19 @@ def _read_machine(blocks: Sequence[Block], findings: Findings) -> MachineSetting
         wrong = f"{web.value[0]} can be reached from other machines, and passwords would travel there in clear"
         findings.error(web.line, "WEB", wrong, "add WEB_CERTIFICATE and WEB_KEY, or keep WEB to 127.0.0.1")
     address = None if web is None else web.value
-    return MachineSettings(blocks[0].name, reader.one_or_default(keys.STATE), address, tls)
+    user = _read_user(reader, findings)
+    return MachineSettings(blocks[0].name, reader.one_or_default(keys.STATE), address, tls, user)
+
+
+def _read_user(reader: BlockReader, findings: Findings) -> User | None:
+    """Read whom processes that move data become. One that is not there is an error: nobody would be confined."""
+    given = reader.one(keys.USER)
+    try:
+        return user_to_become(None if given is None else given.value)
+    except KeyError:
+        assert given is not None
+        findings.error(given.line, keys.USER.name, f"there is no user {given.value}", f"`{MAKE_USER}` makes one")
+        return None
 
 
 def _read_tls(block: Block, reader: BlockReader, findings: Findings) -> tuple[Path, Path] | None:

@@ -7,9 +7,14 @@ from pathlib import Path
 
 import psutil
 
+from ipc.confinement import User
+
 _CAP_NET_BIND_SERVICE = 1 << 10
 """capabilities(7)."""
 _CAP_CHOWN = 1 << 0
+_CAPS_SET_IDS = 1 << 6 | 1 << 7
+"""CAP_SETGID, CAP_SETUID."""
+_USUAL_USER = "nsu"
 _FIRST_FREE_PORT = 1024
 _PROC = Path("/proc")
 
@@ -39,6 +44,25 @@ def may_give(uid: int, gid: int, *, proc: Path = _PROC) -> bool:
     """May this process give a file of its own to `uid` and `gid` (chown(2); -1: leave it)?"""
     own = uid in (-1, os.geteuid()) and (gid in (-1, os.getegid()) or gid in os.getgroups())
     return own or bool(_capabilities(proc) & _CAP_CHOWN)
+
+
+def user_to_become(name: str | None, *, proc: Path = _PROC) -> User | None:
+    """Give whom processes that move data become: `name`, or nsu if there is one; None: they stay who they are.
+
+    Nobody but root becomes another user. root itself is nobody else.
+
+    Raises:
+        KeyError: there is no user of this name.
+
+    """
+    try:
+        found = pwd.getpwnam(name or _USUAL_USER)
+    except KeyError:
+        if name is not None:
+            raise
+        return None
+    may = os.geteuid() == 0 and _capabilities(proc) & _CAPS_SET_IDS == _CAPS_SET_IDS
+    return User(found.pw_name, found.pw_uid, found.pw_gid) if may and found.pw_uid != 0 else None
 
 
 def _capabilities(proc: Path) -> int:

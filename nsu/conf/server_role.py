@@ -109,7 +109,9 @@ class _ServerReader:
             privileged_port = reader.one_or_default(keys.PRIVILEGED_PORT)
             listen = tuple(given.value for given in reader.many(keys.LISTEN)) or listen
         self._check_config_port(config_port, listen)
-        return ServerSettings(name, machine.state_dir, config_port, listen, privileged_port, arrays, hosts)
+        return ServerSettings(
+            name, machine.state_dir, config_port, listen, privileged_port, arrays, hosts, user=machine.user
+        )
 
     def _check_config_port(self, config_port: int, listen: Sequence[str]) -> None:
         for given in self._ports:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from ipc.confinement import User
+
 
 @dataclass(frozen=True, slots=True)
 class MachineSettings:
@@ -16,3 +18,5 @@ class MachineSettings:
     """Address and port of the pages, REST and /metrics; None: there are none."""
     web_tls: tuple[Path, Path] | None = None
     """Certificate and key of TLS there; None: without."""
+    user: User | None = None
+    """Whom processes that move data become; None: they stay who they are."""

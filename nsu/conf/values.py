@@ -195,6 +195,12 @@ def _read_on_no_path(text: str) -> float | Forever:
     return float(found[1])
 
 
+def _read_user(text: str) -> str:
+    if not re.fullmatch(_ACCOUNT, text):
+        raise ValueWrong(f"{text} is not the name of a user")
+    return text
+
+
 def _read_owner(text: str) -> Owner:
     found = re.fullmatch(rf"({_ACCOUNT})?(?::({_ACCOUNT}))?", text)
     if not found or not text:
@@ -270,6 +276,7 @@ ON_NO_PATH = ValueType("answer", "queue, or: fail after N s, with N from 1 to 86
 OWNER = ValueType(
     "owner", "USER, USER:GROUP or :GROUP, as chown(1) takes them: names or numbers, such as :kvm", _read_owner
 )
+USER = ValueType("user", "the name of a user of this machine, such as nsu; root to stay root", _read_user)
 MODE = ValueType("mode", "octal permission bits from 0000 to 0777, such as 0660", _read_mode)
 LEVEL = _choice("a level", "jbod", "raid0", "raid10", "raid5")
 ACCESS = _choice("a kind of access", "read-write", "read-only")

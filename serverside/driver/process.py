@@ -7,6 +7,7 @@ allow for it. SIGTERM: what has been posted is done and answered, then everythin
 """
 
 import time
+from collections.abc import Callable
 
 from ipc.child import Life
 from ipc.exits import Exit
@@ -23,9 +24,10 @@ IDLE_S = 1.0
 _NO_PAYLOAD = memoryview(b"")
 
 
-def run_driver(life: Life, driver: ServerDriver, channel: DriverChannel) -> int:
-    """Serve till SIGTERM; give the exit status. To be run by `fork_child`."""
+def run_driver(life: Life, driver: ServerDriver, channel: DriverChannel, confine: Callable[[], None]) -> int:
+    """Serve till SIGTERM; give the exit status. To be run by `fork_child`; `confine`: see `ipc/confinement.py`."""
     driver.array.reopen()
+    confine()
     driver.array.own()  # before the first command: a drain's MARK promises that nothing older is applied any more
     channel.begin()
     life.on_stop = channel.wake

@@ -70,10 +70,13 @@ class Server:
     """Further lines, as they stand."""
 
 
-def conf_text(machine: str, state: Path, *blocks: Nsu | Server, web_port: int | None = None) -> str:
+def conf_text(
+    machine: str, state: Path, *blocks: Nsu | Server, web_port: int | None = None, user: str | None = None
+) -> str:
     """Write the file."""
     text = f"MACHINE {machine}\n  STATE = {state}\n"
     text += "" if web_port is None else f"  WEB = 127.0.0.1:{web_port}\n"
+    text += "" if user is None else f"  USER = {user}\n"
     for block in blocks:
         text += "\n" + (_nsu(block) if isinstance(block, Nsu) else _server(block))
     return text

@@ -1,5 +1,6 @@
 """Whole worlds of the usual shapes: a server alone, or both sides on one machine."""
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -79,6 +80,7 @@ class World:
     server: Server
     paths: int
     web_port: int | None = None
+    user: str | None = None
 
     def at(self, disk: str) -> Path:
         """Give where the disk is shown: its socket, its file, the link to its device."""
@@ -91,7 +93,8 @@ class World:
     def rewrite(self) -> None:
         """Write nsu.conf again, as an administrator would."""
         fresh = self.machine.conf.with_suffix(".new")
-        fresh.write_text(conf_text("box1", self.machine.state, self.nsu, self.server, web_port=self.web_port))
+        roles = (self.nsu, self.server)
+        fresh.write_text(conf_text("box1", self.machine.state, *roles, web_port=self.web_port, user=self.user))
         fresh.replace(self.machine.conf)
 
 
@@ -117,12 +120,15 @@ def spawn_world(
     show: str = "socket",
     networks: tuple[str, str] = NETWORKS,
     web: bool = False,
+    user: str | None = None,
 ) -> Iterator[World]:
     """Run both sides with one host that has `units` (name -> blocks), over two networks, all paths up.
 
     Without `host_role` the server waits for a host that the caller brings. `prepare` is called before the start. `web`:
-    with the pages, at `web_port`.
+    with the pages, at `web_port`. `user`: USER, whom processes that move data become; NSU_TEST_USER has any world have
+    one, so that every system test can be run confined.
     """
+    user = user or os.environ.get("NSU_TEST_USER")
     machine = Machine(folder)
     config_port, port_a, port_b, web_port = free_ports(4, networks)
     web_at = web_port if web else None
@@ -144,9 +150,10 @@ def spawn_world(
     disks = [Disk(name, place_of(machine, name, show), show=show) for name in units]
     server = Server("box1", networks, config_port, disks, "host1", secret, paths, list(lines))
     with machine:
-        machine.start(conf_text("box1", machine.state, nsu, *([server] if host_role else []), web_port=web_at))
+        roles = (nsu, server) if host_role else (nsu,)
+        machine.start(conf_text("box1", machine.state, *roles, web_port=web_at, user=user))
         if host_role:
             machine.wait_paths(paths)
         else:
             machine.wait_for(lambda status: status["server"])
-        yield World(machine, nsu, server, paths, web_at)
+        yield World(machine, nsu, server, paths, web_at, user)

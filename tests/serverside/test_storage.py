@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from ipc.confinement import User
 from protocol.ops import Op
 from protocol.records import UnitFlag
 from serverside import storage as storage_module
@@ -24,6 +25,7 @@ from serverside.partitions.zero_live import this_boot
 from serverside.settings import ArraySettings, DriveSettings, ServerSettings
 from serverside.storage import DRIVER_YOUNG_S, Storage
 from tests.serverside.rig import host, settings, unit
+from tests.users import ONLY_ROOT, errno_in_child
 
 SEATS = 3
 
@@ -377,3 +379,27 @@ def test_a_loss_is_said(storages: Opener, tmp_path: Path, capsys: pytest.Capture
     Identity(tmp_path / "state", machine_boot=b"another boot, 16")
     storages(settings(tmp_path, *TWO))
     assert "hosts are told that writes since their last flush may be lost" in capsys.readouterr().err
+
+
+@ONLY_ROOT
+def test_a_confined_process_notes_a_failed_drive_and_the_server_makes_it_last(
+    tmp_path: Path, storages: Opener, capfd: pytest.CaptureFixture[str]
+) -> None:
+    wanted = replace(settings(tmp_path, *TWO), user=User("nobody", 65_534, 65_534))
+    storage = storages(wanted)
+
+    def live() -> None:
+        storage.reopen()
+        storage.confine()
+        storage.health.fail(0, EIO)
+
+    assert errno_in_child(live) == 0
+    assert "can't be noted" not in "".join(capfd.readouterr())
+    note = Path(storage.note_of(storage.arrays["unit0"].drives[0]) or "")
+    assert not note.exists()
+    assert list(storage.folder.glob("*.live"))
+    storage.mind_drivers()
+    assert note.is_file()
+    assert not list(storage.folder.glob("*.live")), "what a zero map's memory says is believed no more"
+    with pytest.raises(DriveError, match="has failed"):
+        storage.close()

@@ -39,6 +39,33 @@ def test_systemd_has_nothing_against_the_unit(unit: Path) -> None:
     assert verify(unit) == ""
 
 
+def test_systemd_has_nothing_against_the_stricter_one_either(unit: Path) -> None:
+    """And it knows what both say: a word that it does not know, it would leave out with a warning."""
+    folder = unit.with_name("nsu.service.d")
+    folder.mkdir()
+    strict = folder / "strict.conf"
+    strict.write_text((REPOSITORY / "etc/nsu-strict.conf").read_text())
+    assert verify(unit) == ""
+    strict.write_text(strict.read_text().replace("ProtectSystem=strict", "ProtectSystem=very"))
+    assert "very" in verify(unit)
+
+
+@pytest.mark.parametrize("with_strict", [False, True])
+def test_systemd_counts_what_the_unit_leaves_open(unit: Path, with_strict: bool) -> None:
+    """What systemd itself takes the unit for: the exposure it counts, of ten, and some of what it must not allow."""
+    if with_strict:
+        folder = unit.with_name("nsu.service.d")
+        folder.mkdir()
+        (folder / "strict.conf").write_text((REPOSITORY / "etc/nsu-strict.conf").read_text())
+    command = ["systemd-analyze", "security", "--offline=yes", "--no-pager", str(unit)]
+    told = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60).stdout
+    found = re.search(r"exposure level for nsu.service: ([0-9.]+)", told)
+    assert found is not None, told
+    assert float(found[1]) <= (4.6 if with_strict else 6.2)
+    for never in ("CAP_SYS_MODULE", "CAP_MKNOD", "NoNewPrivileges=", "RestrictSUIDSGID="):
+        assert re.search(rf"✓ [^ ]*{never}", told), never
+
+
 def test_a_mistake_in_a_unit_is_found(unit: Path) -> None:
     unit.write_text(unit.read_text().replace("KillMode=mixed", "KillMode=mild").replace("RestartSec=1", "RestrtSec=1"))
     assert "kill mode" in verify(unit)

@@ -222,3 +222,8 @@ def errors_in(text: str) -> list[str]:
     except ConfErrors as error:
         return str(error).split("\n")
     return []
+
+
+def test_a_user_that_is_not_there_is_an_error_and_says_how_to_make_one() -> None:
+    with pytest.raises(ConfErrors, match=r":2: USER: there is no user no-such-user; `useradd --system"):
+        load("MACHINE box1\n  USER = no-such-user\nSERVER b\n  ADDRESS = 10.1.1.1\n")

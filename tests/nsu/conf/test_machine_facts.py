@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from nsu.conf.machine_facts import addresses_here, may_bind, may_give, user_words
+from ipc.confinement import User
+from nsu.conf.machine_facts import addresses_here, may_bind, may_give, user_to_become, user_words
 from tests.users import ONLY_ROOT, as_user
 
 NOBODY, OURS = 65_534, 54_002
@@ -64,3 +65,25 @@ def test_one_may_give_to_the_groups_one_is_in() -> None:
 
 def test_the_user_has_a_name() -> None:
     assert user_words() == pwd.getpwuid(os.geteuid()).pw_name
+
+
+@pytest.mark.parametrize(("capabilities", "may"), [("00000000000000c0", True), ("0000000000000040", False)])
+@ONLY_ROOT
+def test_root_becomes_another_user_if_it_may(tmp_path: Path, capabilities: str, may: bool) -> None:
+    (tmp_path / "self").mkdir()
+    (tmp_path / "self/status").write_text(f"CapEff:\t{capabilities}\n")
+    nobody = pwd.getpwuid(NOBODY)
+    user = User(nobody.pw_name, nobody.pw_uid, nobody.pw_gid) if may else None
+    assert user_to_become(nobody.pw_name, proc=tmp_path) == user
+
+
+def test_root_is_nobody_else_and_who_is_not_there_is_an_error() -> None:
+    assert user_to_become("root") is None
+    with pytest.raises(KeyError):
+        user_to_become("no-such-user")
+
+
+@ONLY_ROOT
+def test_who_is_not_root_becomes_nobody_else() -> None:
+    name = pwd.getpwuid(NOBODY).pw_name
+    assert as_user(NOBODY, [OURS], lambda: str(user_to_become(name))) == "None"

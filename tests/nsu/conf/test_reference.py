@@ -26,7 +26,7 @@ def test_the_sample_is_good_with_all_its_lines_in_use(folder: Path) -> None:
     text = sample_text().replace("/etc/nsu.d", str(folder))
     for key in KEYS:
         text = text.replace(f"# {key.name} = ", f"{key.name} = ")
-    text = text.replace(":kvm", ":root")  # a group that every machine has
+    text = text.replace(":kvm", ":root").replace("USER = nsu", "USER = root")  # whom every machine has
     assert text.count("# ") < sample_text().count("# ") - 10
     loaded = load_text(text, Path("nsu.conf"))
     assert len(loaded.warnings) == 1, "a spare is of no use"

@@ -6,27 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from ipc.landlock import landlock_version
 from nsu.conf.settings import MachineSettings
-from nsu.web.confine import CREATE_RULESET, VERSION_FLAG, _call, confine, folders_needed, secret_files
+from nsu.web.confine import confine, folders_needed, secret_files
+from tests.users import errno_in_child
 
 needs_landlock = pytest.mark.skipif(
-    _call(CREATE_RULESET, None, 0, VERSION_FLAG) < 1, reason="this kernel has no Landlock (5.13 and later, switched on)"
+    landlock_version() < 1, reason="this kernel has no Landlock (5.13 and later, switched on)"
 )
-
-
-def in_child(what: Callable[[], object]) -> int:
-    """Run it in a process of its own: 0, or the errno of what it raised."""
-    pid = os.fork()
-    if pid == 0:
-        code = 255
-        try:
-            what()
-            code = 0
-        except OSError as error:
-            code = error.errno or 254
-        finally:
-            os._exit(code)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 @pytest.fixture
@@ -48,7 +35,7 @@ def test_a_drive_cannot_be_opened_and_what_is_needed_can(tmp_path: Path, machine
             assert confine(folders_needed(conf, machine))
             act()
 
-        return in_child(both)
+        return errno_in_child(both)
 
     assert confined(lambda: os.open(drive, os.O_RDONLY)) == 13
     assert confined(lambda: os.open(drive, os.O_RDWR)) == 13
@@ -71,7 +58,7 @@ def test_no_node_of_a_device_can_be_made(tmp_path: Path, machine: MachineSetting
         confine(folders_needed(tmp_path / "etc" / "nsu.conf", machine))
         os.mknod(tmp_path / "state" / "sda", 0o060600, os.makedev(7, 200))
 
-    assert in_child(make) in (1, 13)
+    assert errno_in_child(make) in (1, 13)
 
 
 def test_secrets_are_found_in_nsu_conf(tmp_path: Path, machine: MachineSettings) -> None:

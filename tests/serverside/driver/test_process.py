@@ -57,7 +57,7 @@ class World:
 
     def fork(self) -> Child:
         def main(life: Life) -> int:
-            return run_driver(life, ServerDriver(self.array, {5: self.partition}), self.channel)
+            return run_driver(life, ServerDriver(self.array, {5: self.partition}), self.channel, lambda: None)
 
         assert self.partition.zero_map is not None
         keep = {*self.channel.driver_descriptors(), *self.array.descriptors(), self.partition.zero_map.file.fd}
@@ -169,7 +169,7 @@ class RedundantWorld:
         self.hearts = CounterTable(1, ("beat",))
         self.child = fork_child(
             "nsu: driver unit0",
-            lambda life: run_driver(life, ServerDriver(self.array, {5: self.partition}), self.channel),
+            lambda life: run_driver(life, ServerDriver(self.array, {5: self.partition}), self.channel, lambda: None),
             hearts=self.hearts,
             heart_row=0,
             keep={*self.channel.driver_descriptors(), *self.array.descriptors()},
