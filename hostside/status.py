@@ -40,6 +40,7 @@ def describe_link(link: ServerLink) -> dict[str, Any]:
         "address": link.client.address,
         "config_port": link.entry.config_port,
         "version": link.version,
+        "tls": link.entry.tls is not None,
         "session": granted.session if granted else None,
         "epoch": granted.epoch if granted else None,
         "cookie": link.cookie,

@@ -97,7 +97,9 @@ class Tls:
             try:
                 self._identity = read_identity(self.files, server_side=self.server_side)
             except OSError as error:
-                say(f"nsu: the TLS files have changed and can't be used, the former certificate stays: {error.strerror}")
+                say(
+                    f"nsu: the TLS files have changed and can't be used, the former certificate stays: {error.strerror}"
+                )
         return self._identity
 
     def _look(self) -> tuple[tuple[int, int] | None, ...]:

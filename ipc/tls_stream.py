@@ -3,15 +3,15 @@
 Rules
   * It is made of a connected socket, which it takes over; `shake_hands` until it returns; then receive and send. The
     socket may block, have a timeout, or not block: each behaves as without TLS (BlockingIOError, TimeoutError).
-  * `more` after a receive: everything asked for was filled, so more may lie here decrypted, of which poll knows nothing.
-    A receive of ROOM_BYTES or more never leaves anything behind, but for the piece of a record that has not come whole.
+  * `more` after a receive: all that was asked for was filled, so more may lie here, of which poll knows nothing. A
+    receive of ROOM_BYTES or more never leaves anything behind, but for the piece of a record that has not come whole.
   * While the kernel has not taken all of what was encrypted, the last byte that was sent is not reported as sent: who
     sends asks for POLLOUT, and comes again with the same bytes, as with any socket. So what is reported as sent is a
     lower bound of what the peer can have, and short by no whole request that it can have.
   * After a fork only one of the two processes may go on with it: two would encrypt under the same numbers. The other
     calls `close`, which says nothing on the wire.
-  * No close_notify is sent or awaited. In our protocols the end of a stream says nothing but that it has ended: what was
-    not answered was not done, or is fenced.
+  * No close_notify is sent or awaited. In our protocols the end of a stream says only that it has ended: what was not
+    answered is fenced, or sent again.
   * No key encrypts more than KEY_BYTES_MOST: then the socket fails, and its path is opened anew by itself.
 
 Raises OSError (EPROTO) with a sentence for whatever TLS finds wrong.
@@ -35,7 +35,7 @@ ROOM_BYTES: Final = 3 * RECORD_BYTES
 SEND_BYTES: Final = 256 << 10
 """Encrypted at once; more waits in clear, where it lies."""
 KEY_BYTES_MOST: Final = 1 << 38
-"""RFC 8446, 5.5: AES-GCM is good for 2**24.5 full records under one key; this is 2**24. OpenSSL renews no key by itself."""
+"""RFC 8446, 5.5: AES-GCM is good for 2**24.5 full records under one key; this is 2**24. OpenSSL renews none itself."""
 CLIENT_HELLO: Final = b"\x16\x03"
 """RFC 8446, 5.1: a handshake record, of whatever version 3.x. No first message of ours begins so."""
 
@@ -151,7 +151,7 @@ class TlsStream(socket.socket):
             for view in views:
                 filled = 0
                 while filled < len(view):
-                    count = self._tls.read(len(view) - filled, view[filled:])  # type: ignore[arg-type]
+                    count = self._tls.read(len(view) - filled, view[filled:])
                     if not count:
                         return got  # a close_notify: the end of the stream follows
                     filled += int(count)
@@ -187,9 +187,7 @@ class TlsStream(socket.socket):
         while view:
             view = view[self._send([view]) :]
 
-    def sendmsg(
-        self, buffers: Iterable[Any], ancdata: Iterable[Any] = (), flags: int = 0, address: Any = None
-    ) -> int:
+    def sendmsg(self, buffers: Iterable[Any], ancdata: Iterable[Any] = (), flags: int = 0, address: Any = None) -> int:
         """As socket.sendmsg, without ancillary data."""
         del ancdata, flags, address
         return self._send(buffers)
@@ -238,7 +236,7 @@ def _first_of(buffers: Iterable[Any]) -> list[memoryview]:
 
 
 def begins_tls(sock: socket.socket) -> bool | None:
-    """Look at the first bytes of a fresh socket, and leave them there: does the peer speak TLS? None: it has hung up."""
+    """Does the peer of a fresh socket speak TLS? Its first bytes are left where they are. None: it has hung up."""
     first = sock.recv(len(CLIENT_HELLO), socket.MSG_PEEK)
     return CLIENT_HELLO.startswith(first) if first else None
 

@@ -5,6 +5,7 @@ Exit status: 0 good, 1 failed, 2 wrong use. `--json` wherever a person would scr
 
 import json
 import sys
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from nsu.cli_base import (
     unanswered,
 )
 from nsu.cli_partition import partition_verbs
+from nsu.cli_tls import expiry_warnings, tls
 from nsu.cli_top import top
 from nsu.cli_web import password, token
 from nsu.compiled import in_use
@@ -58,7 +60,7 @@ def main() -> None:
     """NSU: network block storage over many TCP sockets."""
 
 
-for verb in (apply_file, history, partition_verbs, password, rollback, token, top):
+for verb in (apply_file, history, partition_verbs, password, rollback, tls, token, top):
     main.add_command(verb)
 
 
@@ -114,7 +116,7 @@ def check(conf_path: Path) -> None:
         say(str(obstacle))
     if here.obstacles:
         fail(f"{conf_path} is well written, but cannot be run here and now as it is")
-    for warning in (*loaded.warnings, *here.warnings):
+    for warning in (*loaded.warnings, *here.warnings, *expiry_warnings(loaded)):
         click.echo(wrapped(f"warning: {warning}", columns_of(sys.stdout)))
     roles = [name for name, role in (("server", loaded.server), ("host", loaded.host)) if role is not None]
     click.echo(f"{conf_path} is good: machine {loaded.machine.name}, {' and '.join(roles) or 'no role'}")
@@ -130,6 +132,10 @@ def status(conf_path: Path, as_json: bool) -> None:
     """
     found = gather_or_exit(conf_path)
     add_smart(found["server"]["arrays"] if found["server"] else ())
+    with suppress(ConfErrors):  # nsu check tells what is wrong with the file
+        found["supervisor"]["warnings"] += expiry_warnings(
+            load_text(read_text(conf_path), conf_path, resolve=lambda _: ())
+        )
     if as_json:
         click.echo(json.dumps({**found, "troubles": [asdict(trouble) for trouble in troubles(found)]}, indent=1))
     else:

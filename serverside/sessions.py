@@ -65,6 +65,7 @@ class Session:
     tickets: dict[int, Ticket] = field(default_factory=dict)
     srws: dict[int, Srw] = field(default_factory=dict)
     """Path number -> its SRW. 0x01 has no path numbers: the server counts them itself."""
+    over_tls: bool = False
     ended: bool = False
     asked_ports: bool = False
     """Step (10) is done: from now on its data ports listen for it."""

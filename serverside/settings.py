@@ -7,6 +7,8 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ipc.tls import TlsFiles
+
 
 @dataclass(frozen=True, slots=True)
 class DriveSettings:
@@ -70,6 +72,8 @@ class HostSettings:
     """32 bytes: this host speaks 0x02 only. None: it speaks 0x01 only, and is not protected."""
     data_ports: tuple[DataPortSettings, ...]
     units: tuple[PartitionSettings, ...]
+    tls: str = "allowed"
+    """required, allowed or no."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +91,8 @@ class ServerSettings:
     hosts: tuple[HostSettings, ...]
     unassigned: tuple[PartitionSettings, ...] = ()
     """Partitions that no host has: their blocks, and what is on them, are kept."""
+    tls: TlsFiles | None = None
+    """What it proves itself with; None: it speaks in clear only."""
 
     @property
     def holders(self) -> tuple[HostSettings, ...]:

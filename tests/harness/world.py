@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tests.harness.conf import Disk, Host, Nsu, Server, Unit, conf_text, free_ports, write_secret
 from tests.harness.machine import Machine
+from tests.harness.tls import authority, tls_files, tls_lines
 
 NETWORKS = ("127.0.0.1", "127.0.0.2")
 
@@ -117,11 +118,12 @@ def spawn_world(
     show: str = "socket",
     networks: tuple[str, str] = NETWORKS,
     web: bool = False,
+    tls: bool = False,
 ) -> Iterator[World]:
     """Run both sides with one host that has `units` (name -> blocks), over two networks, all paths up.
 
     Without `host_role` the server waits for a host that the caller brings. `prepare` is called before the start. `web`:
-    with the pages, at `web_port`.
+    with the pages, at `web_port`. `tls`: both sides insist on it, with certificates of an authority in folder/tls.
     """
     machine = Machine(folder)
     config_port, port_a, port_b, web_port = free_ports(4, networks)
@@ -143,6 +145,11 @@ def spawn_world(
     nsu = Nsu("box1", config_port, {"unit0": (level, files)}, [host], listen=networks)
     disks = [Disk(name, place_of(machine, name, show), show=show) for name in units]
     server = Server("box1", networks, config_port, disks, "host1", secret, paths, list(lines))
+    if tls:
+        ca = authority(machine.folder / "tls")
+        nsu.lines += tls_lines(tls_files(ca, "box1"))
+        host.lines += ["TLS = required"]
+        server.lines += ["TLS = required", *tls_lines(tls_files(ca, "host1"))]
     with machine:
         machine.start(conf_text("box1", machine.state, nsu, *([server] if host_role else []), web_port=web_at))
         if host_role:

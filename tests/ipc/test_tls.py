@@ -31,9 +31,8 @@ def test_a_file_that_is_missing_or_no_certificate_is_named(files: TlsFiles, tmp_
         TlsFiles(files.cert, files.key, gone),
         TlsFiles(files.cert, files.key, empty),
     ):
-        with pytest.raises(OSError) as refused:
+        with pytest.raises(OSError, match=r"gone|empty|ca.crt"):
             read_identity(wrong, server_side=False)
-        assert any(str(path) in str(refused.value.strerror) for path in (gone, empty, files.ca))
 
 
 def test_a_renewed_certificate_is_taken_and_a_bad_one_is_not(files: TlsFiles, tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ def test_both_ends_know_whom_the_other_ones_certificate_names(pair: Pair) -> Non
     assert (near.fingerprint, far.fingerprint) == (far.identity.fingerprint, near.identity.fingerprint)
     near.require_name("BOX1")
     near.require_name("elsewhere", "10.0.0.1")
-    with pytest.raises(OSError, match="names 10.0.0.1, 2001:db8::1, box1, and not box2"):
+    with pytest.raises(OSError, match=r"names 10\.0\.0\.1, 2001:db8::1, box1, and not box2"):
         near.require_name("box2")
 
 
@@ -84,18 +84,22 @@ def test_all_bytes_arrive_in_order_through_whatever_buffers(pair: Pair) -> None:
         if sent < len(data):
             cuts = sorted(min(len(data), sent + dice.randrange(1, 200_000)) for _ in range(3))
             pieces = [data[a:b] for a, b in zip([sent, *cuts[:-1]], cuts, strict=True)]
-            sent += or_none(lambda: near.sendmsg(pieces))
+            sent += or_none(near.sendmsg, pieces)
         sizes = [dice.randrange(1, 70_000) for _ in range(dice.randrange(1, 4))]
         views = [memoryview(bytearray(size)) for size in sizes]
-        count = or_none(lambda: far.recvmsg_into(views)[0])
+        count = or_none(filled, far, views)
         got += b"".join(views)[:count]
     assert bytes(got) == data
 
 
-def or_none(act: Callable[[], int]) -> int:
+def filled(stream: TlsStream, views: list[memoryview]) -> int:
+    return stream.recvmsg_into(views)[0]
+
+
+def or_none(act: Callable[..., int], *given: object) -> int:
     """Give what it gives, or 0 when there is no room, or nothing to read."""
     try:
-        return act()
+        return act(*given)
     except BlockingIOError:
         return 0
 
@@ -118,18 +122,15 @@ def test_what_the_kernel_has_not_taken_is_not_reported_as_sent(pair: Pair) -> No
     near, far = pair
     data = memoryview(os.urandom(8 << 20))
     sent = 0
-    with pytest.raises(BlockingIOError):
-        while True:
-            sent += near.send(data[sent:])
-    got = bytearray()
-    with pytest.raises(BlockingIOError):
-        while True:
-            got += far.recv(1 << 20)
+    while count := or_none(near.send, data[sent:]):
+        sent += count
+    got, part = bytearray(), memoryview(bytearray(1 << 20))
+    while count := or_none(far.recv_into, part):
+        got += part[:count]
     assert len(got) <= sent < len(data)
     while len(got) < len(data):
-        sent += or_none(lambda: near.send(data[sent:]))
-        part = memoryview(bytearray(1 << 20))
-        got += part[: or_none(lambda: far.recv_into(part))]
+        sent += or_none(near.send, data[sent:])
+        got += part[: or_none(far.recv_into, part)]
     assert bytes(got) == data.tobytes()
 
 
@@ -137,16 +138,16 @@ def test_it_goes_on_in_one_process_after_a_fork_while_the_other_closes_its_own(p
     near, far = pair
     pid = os.fork()
     if pid == 0:
-        far.sendall(b"by the child: " + far.recv(100) if not near.sendall(b"hello") else b"")
+        near.sendall(b"by the child")
         os._exit(0)
-    far.close()
+    near.close()
     assert os.waitpid(pid, 0)[1] == 0
-    assert near.recv(100).startswith(b"by the child: ")
-    assert near.recv(100) == b""
+    assert far.recv(100) == b"by the child"
+    assert far.recv(100) == b""
 
 
 def test_a_key_serves_for_so_many_bytes_and_no_more(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
-    near, far = pair
+    near, _ = pair
     monkeypatch.setattr(tls_stream, "KEY_BYTES_MOST", 100_000)
     near.sendall(b"x" * 60_000)
     with pytest.raises(OSError, match="new ones are made"):
@@ -162,8 +163,10 @@ def test_what_was_changed_on_its_way_ends_it(server: TlsFiles, host: TlsFiles) -
         far = TlsStream(far_end, read_identity(server, server_side=True))
         with near, far:
             for _ in range(8):
-                is_done(near), is_done(far)
-                carry(near_wire, far_wire), carry(far_wire, near_wire)
+                is_done(near)
+                carry(near_wire, far_wire)
+                is_done(far)
+                carry(far_wire, near_wire)
             near.sendall(b"x" * 100)
             record = bytearray(near_wire.recv(1000))
             record[50] ^= 1
@@ -263,4 +266,6 @@ def test_the_common_name_counts_only_where_there_is_no_other() -> None:
     subject = ((("commonName", "Host1"),),)
     assert names_in({"subject": subject}) == {"host1"}
     assert names_in({"subject": subject, "subjectAltName": (("DNS", "other"),)}) == {"other"}
-    assert names_in({"subject": subject, "subjectAltName": (("IP Address", "2001:DB8:0:0:0:0:0:1"),)}) == {"2001:db8::1"}
+    assert names_in({"subject": subject, "subjectAltName": (("IP Address", "2001:DB8:0:0:0:0:0:1"),)}) == {
+        "2001:db8::1"
+    }

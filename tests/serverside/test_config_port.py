@@ -9,6 +9,7 @@ from functools import partial
 import pytest
 
 from ipc.loop import Loop
+from ipc.tls import TlsIdentity
 from protocol.events import AskStartTime, AskUnits, Event, Granted, LoginProven, StartTime
 from protocol.limits import HANDSHAKE_TIMEOUT_S
 from protocol.records import UnitFlag, UnitRecord
@@ -31,12 +32,16 @@ class Server:
         self.closed: list[ConfigLine] = []
         self.refused: list[str] = []
         self.grants = True
+        self.tls: TlsIdentity | None = None
 
     def offered(self, peer_address: str) -> int:
         return 0x03 if peer_address == HERE else 0x00
 
     def secret_of(self, login: str) -> bytes | None:
         return SECRET if login == "host1" else None
+
+    def identity(self) -> TlsIdentity | None:
+        return self.tls
 
     def on_event(self, line: ConfigLine, event: Event) -> None:
         self.told.append(event)
