@@ -158,7 +158,7 @@ TLS_CERT = Key(
     "TLS_CERT",
     values.PATH,
     "This NSU's certificate for TLS 1.3 on configuration and data sockets, with those that lead to its root: a PEM file"
-    " (docs/security.md). It bears the NSU's name, or the addresses that hosts go to.",
+    " (docs/tls.md). It bears the NSU's name, or the addresses that hosts go to.",
     ("/etc/nsu.d/tls/box1.crt",),
     default_words="there is no TLS",
 )
@@ -321,7 +321,7 @@ SERVER_TLS = Key(
     "SERVER",
     "TLS",
     values.SERVER_TLS,
-    "required: TLS 1.3 on every socket to that NSU, and nothing in clear, whatever happens (docs/security.md). Its"
+    "required: TLS 1.3 on every socket to that NSU, and nothing in clear, whatever happens (docs/tls.md). Its"
     " certificate must bear the SERVER's name here or the address that is gone to. It needs a SECRET_FILE.",
     ("required",),
     default="no",
