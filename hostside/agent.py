@@ -38,6 +38,8 @@ from ipc.latency import LONGEST
 from ipc.memory_pressure import withstand_memory_pressure
 from ipc.silence import Silence
 from ipc.tcp import keep_alive, least_round_trip_s, unanswered_s
+from ipc.tls import TlsIdentity
+from ipc.tls_stream import TlsStream
 from ipc.together import Together
 from ipc.vectors import rest_after
 from protocol.crc import crc32c
@@ -97,6 +99,10 @@ class PathOrder:
     window: int
     """Requests on the wire at once: 1 in 0x01 (the patent: "one at-a-time"), many in 0x02."""
     payload_crc: bool
+    server: str = ""
+    """Its name, which its certificate may bear instead of the address."""
+    tls: TlsIdentity | None = None
+    """None: the path goes in clear."""
 
 
 class PathLost(Exception):  # noqa: N818 - says what happened
@@ -109,6 +115,7 @@ class Agent:
     def __init__(self, order: PathOrder, sock: socket.socket, machine: HostData, wiring: Wiring, life: Life) -> None:
         self.order = order
         self.sock = sock
+        self.tls: TlsStream | None = sock if isinstance(sock, TlsStream) else None
         self.machine = machine
         self.wiring = wiring
         self.life = life
@@ -173,6 +180,8 @@ class Agent:
                     self.poll.unregister(wake_fd)
                 elif event & ~select.EPOLLOUT:
                     self.receive()
+                    while self.tls is not None and self.tls.more:  # decrypted already, so poll is silent about it
+                        self.receive()
             self.start_commands()
             if self.backlog or self.waited.is_running:
                 self.waited.note(bool(self.backlog), now_ns / 1e9)
@@ -387,7 +396,7 @@ class Agent:
 def run_agent(life: Life, order: PathOrder, wiring: Wiring) -> int:
     """Live as the agent of `order`'s path; the exit code tells the host process what came of it."""
     try:
-        with connect(order.address, order.port) as sock:
+        with connect(order) as sock:
             marker = log_in(sock, order)
             machine = host_data(order.version, session=order.session, epoch=order.epoch, path=order.path, marker=marker)
             life.ready()
@@ -406,14 +415,19 @@ def run_agent(life: Life, order: PathOrder, wiring: Wiring) -> int:
     return Exit.OK
 
 
-def connect(address: str, port: int) -> socket.socket:
-    """Connect a data socket (Appendix D, step 13), with the options that find a dead peer."""
-    sock = socket.create_connection((address, port), timeout=CONNECT_WITHIN_S)
+def connect(order: PathOrder) -> socket.socket:
+    """Connect a data socket (Appendix D, step 13), with the options that find a dead peer, and by TLS if so ordered."""
+    sock = socket.create_connection((order.address, order.port), timeout=CONNECT_WITHIN_S)
     sock.settimeout(HANDSHAKE_TIMEOUT_S)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     # No TCP_USER_TIMEOUT: it would end a path whose window is full because the drive takes long.
     keep_alive(sock, idle_s=KEEPALIVE_IDLE_S, every_s=KEEPALIVE_EVERY_S, probes=KEEPALIVE_PROBES)
-    return sock
+    if order.tls is None:
+        return sock
+    stream = TlsStream(sock, order.tls)
+    stream.shake_hands()
+    stream.require_name(order.server, order.address)
+    return stream
 
 
 def log_in(sock: socket.socket, order: PathOrder) -> int:

@@ -18,6 +18,8 @@ from ipc.endpoints import endpoint
 from ipc.loop import Loop, Timer
 from ipc.silence import Silence
 from ipc.tcp import keep_alive, limit_unacknowledged, unanswered_s
+from ipc.tls import Tls, TlsIdentity
+from ipc.tls_stream import TlsStream
 from protocol.config_base import UnitsUsed
 from protocol.dialogue import HostDialogue
 from protocol.errors import LoginRefused, ProtocolError
@@ -34,6 +36,7 @@ from protocol.timers import (
     UNANSWERED_MOST_S,
     USER_TIMEOUT_S,
 )
+from protocol.tls_binding import bound_secret
 from protocol.v2.login import fingerprint
 
 RECONNECT_FIRST_S = 0.1
@@ -88,6 +91,7 @@ class ConfigClient:
         self.newest = newest
         self.key = ""
         """The fingerprint of the secret of the last login; empty: none yet, or 0x01."""
+        self.tls = None if entry.tls is None else Tls(entry.tls, server_side=False)
         self.addresses = cycle(entry.addresses)
         self.address = ""
         self.stays = False
@@ -139,13 +143,43 @@ class ConfigClient:
         if error:
             self.lose(f"connecting to {self.where()}: {os.strerror(error)}")
             return
+        self.arm(HANDSHAKE_TIMEOUT_S, self.lose_unanswered)
+        if self.tls is None:
+            self.begin(None)
+        else:
+            stream = self.sock = TlsStream(self.sock, self.tls.identity())
+            self.loop.watch(stream, on_readable=lambda: self.shake(stream))
+            self.shake(stream)
+
+    def shake(self, stream: TlsStream) -> None:
+        """Go on with the TLS handshake. Nothing is said in clear, whatever comes of it (trap 27)."""
+        try:
+            stream.shake_hands()
+            stream.require_name(self.entry.name, self.address)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self.lose(f"{self.where()}: {error.strerror}", pause_s=REFUSED_PAUSE_S)
+            return
+        self.begin(stream)
+
+    def begin(self, stream: TlsStream | None) -> None:
+        """The server speaks first: step (2)."""
+        assert self.sock is not None
         # Each login proves the key that is there now: whoever is given a new one need not start again.
         secret = None if self.entry.secret is None else self.newest(self.entry)
         self.key = "" if secret is None else fingerprint(secret)
-        supported = 0x01 if secret is None else 0x02
+        if stream is not None:
+            assert secret is not None, "nsu.conf has TLS with a SECRET_FILE only"
+            secret = bound_secret(secret, stream.fingerprint, stream.identity.fingerprint)
+        supported = 0x02 if secret is not None else 0x01
         self.dialogue = HostDialogue(supported, self.entry.login, secret, secrets.token_bytes(32))
         self.loop.watch(self.sock, on_readable=self.readable)
-        self.arm(HANDSHAKE_TIMEOUT_S, self.lose_unanswered)
+
+    @property
+    def identity(self) -> TlsIdentity | None:
+        """What a data socket of this session proves itself with; None: it goes in clear."""
+        return None if self.tls is None else self.tls.identity()
 
     def lose_unanswered(self) -> None:
         self.lose(f"{self.where()} does not answer")

@@ -324,6 +324,8 @@ class ServerLink:
             challenge=self.challenge,
             window=WINDOW[self.version],
             payload_crc=self.entry.payload_crc,
+            server=self.entry.name,
+            tls=self.client.identity,
         )
         title = f"nsu: agent {self.entry.name} {endpoint(order.address, order.port)} #{path.number}"
         wiring, user = self.wiring, self.user

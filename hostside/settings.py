@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ipc.confinement import User
+from ipc.tls import TlsFiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,8 @@ class ServerEntry:
     """0x02: every payload travels with its CRC32C."""
     extra_connections: int = 0
     """CONNECTIONS_MAX: so many more paths may be opened while that helps."""
+    tls: TlsFiles | None = None
+    """TLS = required: speak by TLS and nothing else. None: in clear."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,7 @@ def describe_link(link: ServerLink) -> dict[str, Any]:
         "config_port": link.entry.config_port,
         "version": link.version,
         "key": link.client.key or None,
+        "tls": link.entry.tls is not None,
         "session": granted.session if granted else None,
         "epoch": granted.epoch if granted else None,
         "cookie": link.cookie,

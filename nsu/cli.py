@@ -7,6 +7,7 @@ A verb imports what it needs when it is called: who asks for help, or mistypes, 
 
 import json
 import sys
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -43,6 +44,7 @@ ELSEWHERE: Final = {
     "partition": ("nsu.cli_partition", "partition_verbs", "Partitions: cut, given to hosts, shared, changed."),
     "password": ("nsu.cli_web", "password", "Set the password of USER (admin, when not given) for the pages."),
     "rollback": ("nsu.cli_apply", "rollback", "Bring an earlier version of nsu.conf into force."),
+    "tls": ("nsu.cli_tls", "tls", "Certificates for TLS between hosts and NSUs."),
     "token": ("nsu.cli_web", "token", "Tokens, with which programs use REST and /metrics."),
     "top": ("nsu.cli_top", "top", "What moves now, and what is wrong."),
 }
@@ -132,7 +134,7 @@ def check(conf_path: Path) -> None:
         say(str(obstacle))
     if here.obstacles:
         fail(f"{conf_path} is well written, but cannot be run here and now as it is")
-    for warning in (*loaded.warnings, *here.warnings):
+    for warning in (*loaded.warnings, *here.warnings, *expiry_warnings(loaded)):
         click.echo(wrapped(f"warning: {warning}", columns_of(sys.stdout)))
     roles = [name for name, role in (("server", loaded.server), ("host", loaded.host)) if role is not None]
     click.echo(f"{conf_path} is good: machine {loaded.machine.name}, {' and '.join(roles) or 'no role'}")
@@ -146,12 +148,19 @@ def status(conf_path: Path, as_json: bool) -> None:
 
     What is wrong stands first, with what to do. Timers are those in force, and who has set them.
     """
+    from nsu.cli_tls import expiry_warnings
+    from nsu.conf.errors import ConfErrors
+    from nsu.conf.load import load_text, read_text
     from nsu.confined import confined_processes
     from nsu.smart import add_smart
 
     found = gather_or_exit(conf_path)
     add_smart(found["server"]["arrays"] if found["server"] else ())
     found["processes"] = confined_processes(found["supervisor"]["pid"])
+    with suppress(ConfErrors):  # nsu check tells what is wrong with the file
+        found["supervisor"]["warnings"] += expiry_warnings(
+            load_text(read_text(conf_path), conf_path, resolve=lambda _: ())
+        )
     if as_json:
         from nsu.alarms import alarms_of
 

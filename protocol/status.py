@@ -50,6 +50,9 @@ class Detail(IntEnum):
     LOGIN_UNPROVEN = 34
     HOST_UNKNOWN = 35
     SESSION_LIMIT = 36
+    TLS_REQUIRED = 37
+    TLS_UNWANTED = 38
+    CERTIFICATE_NAME = 39
     PATH_NUMBER = 48
     PATH_LIMIT = 49
     PATH_TOKEN = 50
@@ -89,6 +92,9 @@ DETAILS: dict[Detail, DetailRow] = {
     ),
     Detail.HOST_UNKNOWN: DetailRow(Status.REFUSED, "This host has no entry at this NSU."),
     Detail.SESSION_LIMIT: DetailRow(Status.REFUSED, "The NSU has as many sessions as it can hold."),
+    Detail.TLS_REQUIRED: DetailRow(Status.REFUSED, "This host must come by TLS (TLS = required), and came in clear."),
+    Detail.TLS_UNWANTED: DetailRow(Status.REFUSED, "This host must come in clear (TLS = no), and came by TLS."),
+    Detail.CERTIFICATE_NAME: DetailRow(Status.REFUSED, "The certificate does not bear the name of this host."),
     Detail.PATH_NUMBER: DetailRow(Status.EINVAL, "That path number cannot be opened now."),
     Detail.PATH_LIMIT: DetailRow(Status.EBUSY, "Every connection that the data ports allow is taken."),
     Detail.PATH_TOKEN: DetailRow(Status.REFUSED, "The token of the data socket is not one that was granted."),

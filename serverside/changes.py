@@ -12,7 +12,13 @@ from serverside.settings import HostSettings, ServerSettings
 FIXED = {"name": "NSU", "state_dir": "STATE", "config_port": "CONFIG_PORT", "arrays": "ARRAY"}
 """Settings that hold from start to end -> their names in nsu.conf."""
 
-HOST_WORDS = {"addresses": "ADDRESS", "secrets": "SECRET_FILE", "data_ports": "DATA_PORT", "units": "UNIT"}
+HOST_WORDS = {
+    "addresses": "ADDRESS",
+    "secrets": "SECRET_FILE",
+    "data_ports": "DATA_PORT",
+    "units": "UNIT",
+    "tls": "TLS",
+}
 """What a HOST has -> its name in nsu.conf."""
 
 Start = tuple[str, int]
@@ -39,6 +45,8 @@ def differences(old: ServerSettings, new: ServerSettings) -> list[str]:
         found.append(f"LISTEN: {', '.join(new.listen)}")
     if old.privileged_port != new.privileged_port:
         found.append(f"PRIVILEGED_PORT = {'yes' if new.privileged_port else 'no'}")
+    if old.tls != new.tls:
+        found.append("TLS_CERT, TLS_KEY or TLS_CA of NSU")
     found += unassigned_differences(old, new)
     return found or ["the order of the HOSTs"]
 
@@ -113,5 +121,5 @@ def zero_lengths(settings: ServerSettings) -> dict[Start, int]:
 
 
 def can_stay(host: HostSettings, version: int, now: HostSettings | None) -> bool:
-    """May a session go on, told of the change? 0x02, unless the host or its secrets are gone."""
-    return version == 2 and now is not None and bool(now.secrets) and keeps_a_key(host, now)
+    """May a session go on, told of the change? 0x02, unless the host or its secrets are gone, or its TLS is another."""
+    return version == 2 and now is not None and now.tls == host.tls and bool(now.secrets) and keeps_a_key(host, now)

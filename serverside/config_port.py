@@ -12,17 +12,24 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from ipc.loop import Loop, Timer
+from ipc.tls import TlsIdentity
+from ipc.tls_stream import TlsStream
 from protocol.dialogue import ServerDialogue
 from protocol.errors import ProtocolError
 from protocol.events import Event, LoginFailed, LoginProven
 from protocol.limits import HANDSHAKE_TIMEOUT_S, PRIVILEGED_PORTS
 from protocol.states import Config
-from protocol.versions import describe_versions
+from protocol.tls_binding import bound_secret
+from protocol.v2.login import fingerprint
+from protocol.versions import V2, describe_versions
 from serverside.listening import Listener
+from serverside.tls_entry import Names, TlsEntry, names_of
 
 HALF_OPEN_MAX = 64
 GOODBYE_S = 1.0
 """How long a last answer may take on its way out, and how long unread input is drained behind it."""
+CLEAR_AFTER_S = 0.5
+"""With TLS: so long a host has for its ClientHello, before step (2) goes out in clear."""
 OUTPUT_MAX_BYTES = 1 << 20
 """A host that reads nothing while it asks much is cut off here."""
 
@@ -33,6 +40,7 @@ class Policy(Protocol):
     def offered(self, peer_address: str) -> int: ...
     def secret_of(self, login: str) -> bytes | None: ...
     def next_secret_of(self, login: str) -> bytes | None: ...
+    def identity(self) -> TlsIdentity | None: ...
     def on_event(self, line: "ConfigLine", event: Event) -> None: ...
     def on_refused(self, peer_address: str, why: str) -> None: ...
     def on_closed(self, line: "ConfigLine") -> None: ...
@@ -111,8 +119,10 @@ class ConfigLine:
             secrets.token_bytes(32),
             port.name,
             self.secret_of,
-            self.policy.next_secret_of,
+            self.next_secret_of,
         )
+        self.keys: dict[str, str] = {}
+        """The fingerprint of what the login goes by -> that of the secret it was made of."""
         self.login = ""
         """0x02: what it calls itself; anybody can say anything."""
         self.why_closed = ""
@@ -122,16 +132,61 @@ class ConfigLine:
         """Nothing is heard any more; what is queued still goes out."""
         self.closed = False
         self.timer: Timer | None = None
+        self.entry: TlsEntry | None = None
+        """While it is not yet known whether the host comes by TLS."""
 
     def start(self) -> None:
-        """Step (2) goes out; step (4): "if the NSU does not receive a reply within five seconds, it will close"."""
+        """Step (4): "if the NSU does not receive a reply within five seconds, it will close"; with TLS too."""
         self.arm(HANDSHAKE_TIMEOUT_S)
+        identity = self.policy.identity() if self.policy.offered(self.peer_address) & V2 else None
+        if identity is None:
+            self.speak(self.sock)
+        else:
+            self.entry = TlsEntry(
+                self.loop,
+                self.sock,
+                identity,
+                clear_after_s=CLEAR_AFTER_S,
+                on_entered=self.speak,
+                on_failed=self.fail_tls,
+            )
+
+    def speak(self, sock: socket.socket) -> None:
+        """Step (2) goes out."""
+        self.sock, self.entry = sock, None
         self.loop.watch(self.sock, on_readable=self.readable)
         self.send()
 
+    def fail_tls(self, why: str) -> None:
+        self.policy.on_refused(self.peer_address, why or "it hung up before the TLS handshake")
+        self.close()
+
+    @property
+    def names(self) -> Names:
+        """Whom the host's certificate names; None: it came in clear."""
+        return names_of(self.sock)
+
     def secret_of(self, login: str) -> bytes | None:
         self.login = login
-        return self.policy.secret_of(login)
+        return self.bound(self.policy.secret_of(login))
+
+    def next_secret_of(self, login: str) -> bytes | None:
+        return self.bound(self.policy.next_secret_of(login))
+
+    def bound(self, secret: bytes | None) -> bytes | None:
+        """What the login goes by: inside TLS, where it is bound to the certificates, not the secret itself."""
+        if secret is None:
+            return None
+        found = secret
+        if isinstance(self.sock, TlsStream):
+            found = bound_secret(secret, self.sock.identity.fingerprint, self.sock.fingerprint)
+        self.keys[fingerprint(found)] = fingerprint(secret)
+        return found
+
+    @property
+    def key(self) -> str:
+        """The fingerprint of the HOST's secret that was proven; empty: none, as in 0x01."""
+        return self.keys.get(self.dialogue.key, "")
 
     def arm(self, seconds: float) -> None:
         """Close then, whatever happens until then."""
@@ -239,6 +294,9 @@ class ConfigLine:
         self.closed = True
         self.disarm()
         self.port.half_open.pop(self, None)
+        if self.entry is not None:
+            self.entry.cancel()
+            self.sock, self.entry = self.entry.sock, None
         self.loop.forget(self.sock)
         self.sock.close()
         self.policy.on_closed(self)

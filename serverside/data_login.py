@@ -21,6 +21,7 @@ from protocol.path_login import (
 from protocol.status import Detail
 from serverside.sessions import Session
 from serverside.settings import HostSettings
+from serverside.tls_entry import Names, objection
 
 Key = tuple[str, int]
 
@@ -43,15 +44,30 @@ class Refusal:
     answer: bytes
 
 
-def judge(first: bytes, sessions: Mapping[int, Session], key: Key, peer_address: str, now_s: float) -> Login | Refusal:
-    """Judge the first 512 bytes of a socket that came to the data port `key`. Uses up a ticket when good."""
+def judge(
+    first: bytes,
+    sessions: Mapping[int, Session],
+    key: Key,
+    peer_address: str,
+    now_s: float,
+    names: Names = None,
+) -> Login | Refusal:
+    """Judge the first 512 bytes of a socket that came to the data port `key`. Uses up a ticket when good.
+
+    `names`: whom its certificate names; a data socket is of TLS exactly when its session is, and of the same host.
+    """
     token = parse_first(first)
     if isinstance(token, V1Token):
-        login = find_v1(token, sessions.values(), key, peer_address)
+        login = None if names is not None else find_v1(token, sessions.values(), key, peer_address)
         return login or Refusal(v1_login_refusal(Detail.PATH_TOKEN))
     session = sessions.get(token.session)
-    login = None if session is None else redeem(session, token, key, now_s)
+    login = None if session is None or not fits(session, names) else redeem(session, token, key, now_s)
     return login or Refusal(v2_login_refusal(token.session, token.path, Detail.PATH_TOKEN))
+
+
+def fits(session: Session, names: Names) -> bool:
+    """Whether a data socket of `session` may come like this."""
+    return session.over_tls == (names is not None) and objection(session.host, names) is None
 
 
 def find_v1(token: V1Token, sessions: Iterable[Session], key: Key, peer_address: str) -> Login | None:

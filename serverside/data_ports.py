@@ -14,9 +14,12 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 from ipc.loop import Loop, Timer
+from ipc.say import say
+from ipc.tls import TlsIdentity
 from protocol.limits import HANDSHAKE_TIMEOUT_S, HEADER_BYTES
 from serverside.listening import Listener
 from serverside.settings import ServerSettings
+from serverside.tls_entry import Names, TlsEntry, names_of
 
 HALF_OPEN_MAX = 64
 GOODBYE_S = 1.0
@@ -30,6 +33,14 @@ FAILED_ADDRESSES_MAX = 4096
 Key = tuple[str, int]
 """Address and port number."""
 
+Identity = Callable[[], TlsIdentity | None]
+"""Gives what the server proves itself with; None: it has no TLS."""
+
+
+def no_identity() -> None:
+    """For a server without TLS."""
+
+
 OnFirst = Callable[["FirstHeader"], None]
 """Gets a socket whose first 512 bytes are there: to `take`, `refuse` or `close` it."""
 
@@ -37,10 +48,11 @@ OnFirst = Callable[["FirstHeader"], None]
 class DataPort:
     """One address for data sockets."""
 
-    def __init__(self, loop: Loop, key: Key, on_first: OnFirst) -> None:
+    def __init__(self, loop: Loop, key: Key, on_first: OnFirst, identity: Identity = no_identity) -> None:
         self.loop = loop
         self.key = key
         self.on_first = on_first
+        self.identity = identity
         self.listener = Listener(loop, *key, self.accepted)
         self.half_open: dict[FirstHeader, None] = {}
 
@@ -70,9 +82,10 @@ class DataPort:
 class DataPorts:
     """The data ports of all hosts."""
 
-    def __init__(self, loop: Loop, on_first: OnFirst) -> None:
+    def __init__(self, loop: Loop, on_first: OnFirst, identity: Identity = no_identity) -> None:
         self.loop = loop
         self.on_first = on_first
+        self.identity = identity
         self.ports: dict[Key, DataPort] = {}
 
     def __iter__(self) -> Iterator[DataPort]:
@@ -81,7 +94,7 @@ class DataPorts:
     def open(self, settings: ServerSettings) -> None:
         """Bind the ports of `settings` that are not bound yet. OSError names the first that can't be."""
         for key in sorted(keys_of(settings) - self.ports.keys()):
-            self.ports[key] = DataPort(self.loop, key, self.on_first)
+            self.ports[key] = DataPort(self.loop, key, self.on_first, self.identity)
 
     def keep(self, settings: ServerSettings) -> None:
         """Close the ports that nobody has any more."""
@@ -107,7 +120,33 @@ class FirstHeader:
         self.peer_address = peer_address
         self.data = b""
         self.timer: Timer = port.loop.call_later(HANDSHAKE_TIMEOUT_S, self.close)
-        port.loop.watch(sock, on_readable=self.readable)
+        self.entry: TlsEntry | None = None
+        """While it is not yet known whether the peer comes by TLS: that has the same deadline."""
+        identity = port.identity()
+        if identity is None:
+            self.listen(sock)
+        else:
+            self.entry = TlsEntry(
+                port.loop, sock, identity, clear_after_s=None, on_entered=self.listen, on_failed=self.fail_tls
+            )
+
+    def listen(self, sock: socket.socket) -> None:
+        """Hear the first bytes that are the protocol's."""
+        self.sock, self.entry = sock, None
+        self.port.loop.watch(sock, on_readable=self.readable)
+        if self.names is not None:
+            self.readable()  # what came with the end of the handshake is here already, and poll knows nothing of it
+
+    def fail_tls(self, why: str) -> None:
+        if why:
+            stranger = self.peer_address
+            say(f"nsu: server: a data socket from {stranger} is refused: {why}", about=f"tls {stranger}")
+        self.close()
+
+    @property
+    def names(self) -> Names:
+        """Whom the peer's certificate names; None: it came in clear."""
+        return names_of(self.sock)
 
     def readable(self) -> None:
         try:
@@ -154,6 +193,9 @@ class FirstHeader:
 
     def release(self) -> None:
         self.timer.cancel()
+        if self.entry is not None:
+            self.entry.cancel()
+            self.sock, self.entry = self.entry.sock, None
         self.port.loop.forget(self.sock)
         self.port.half_open.pop(self, None)
 

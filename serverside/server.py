@@ -23,13 +23,14 @@ from ipc.control import ControlServer
 from ipc.exits import Exit
 from ipc.loop import Loop
 from ipc.say import say, say_held
+from ipc.tls import Tls, TlsIdentity
 from ipc.watch import Watch
 from protocol import events, timers
 from protocol.config_base import units_mark
 from protocol.events import Event, Notice
 from protocol.limits import BLOCK_BYTES
 from protocol.records import DataPort as PortRecord
-from protocol.status import Detail
+from protocol.status import DETAILS, Detail
 from serverside.address_watch import AddressWatch
 from serverside.array_orders import ArrayOrders
 from serverside.changes import can_stay, differences, disturbed, is_key_known, possible, renewed
@@ -44,6 +45,7 @@ from serverside.settings import HostSettings, ServerSettings
 from serverside.srws import Srws
 from serverside.status import describe_server
 from serverside.storage import Storage
+from serverside.tls_entry import objection
 
 SIGHUP, SIGKILL, SIGTERM, SIGCHLD = 1, 9, 15, 17
 LOOK_EVERY_S = 1.0
@@ -92,10 +94,11 @@ class Server:
         self.warnings: list[str] = []
         self.refused = ""
         """Why the newest settings are not in force; empty: they are, or are about to be."""
+        self.tls = tls_of(settings)
         self.config_port = ConfigPort(
             self.loop, settings.name, settings.listen, settings.config_port, settings.privileged_port, self
         )
-        self.data_ports = DataPorts(self.loop, self.on_first)
+        self.data_ports = DataPorts(self.loop, self.on_first, self.identity)
         self.data_ports.open(settings)
         orders = ArrayOrders(self.storage)
         self.control = ControlServer(
@@ -149,6 +152,10 @@ class Server:
         """While the rotation of a host's key is open, the new one holds too."""
         return next((h.secret_next for h in self.settings.hosts if h.name == login), None)
 
+    def identity(self) -> TlsIdentity | None:
+        """What a socket that is accepted now may begin TLS with."""
+        return None if self.tls is None else self.tls.identity()
+
     def on_event(self, line: ConfigLine, event: Event) -> None:
         if isinstance(event, events.LoginProven):
             self.login(line, event)
@@ -180,6 +187,11 @@ class Server:
             line.finish()
             self.on_refused(line.peer_address, "no HOST of nsu.conf without a SECRET_FILE has this ADDRESS")
             return
+        if (detail := objection(host, line.names)) is not None:
+            line.dialogue.refuse(detail)
+            line.finish()
+            self.on_refused(line.peer_address, f"HOST {host.name}: {DETAILS[detail].sentence}")
+            return
         session = self.new_session(line, host, event.version)
         old = [s for s in self.sessions.values() if s.host.name == host.name]
         self.sessions[session.number] = session
@@ -207,6 +219,8 @@ class Server:
             close_socket=line.close,
             finish_socket=line.finish_now,
             began_s=time.time(),
+            over_tls=line.names is not None,
+            key=line.key,
         )
 
     def evict(self, session: Session, by_address: str) -> None:
@@ -315,7 +329,7 @@ class Server:
 
     def on_first(self, first: FirstHeader) -> None:
         """Step (15): judge the first message of a data socket."""
-        verdict = judge(first.data, self.sessions, first.port.key, first.peer_address, self.loop.now())
+        verdict = judge(first.data, self.sessions, first.port.key, first.peer_address, self.loop.now(), first.names)
         if isinstance(verdict, Refusal):
             stranger = first.peer_address
             self.turned_away["tokens"] += 1
@@ -390,11 +404,13 @@ class Server:
             return
         try:
             self.storage.check(fresh)
+            tls = self.tls if fresh.tls == self.settings.tls else tls_of(fresh)
             self.data_ports.open(fresh)
             self.config_port.open(fresh.listen)
         except (SettingsError, OSError) as error:
             self.keep_settings(error)
             return
+        self.tls = tls
         self.changing = disturbed(self.settings, fresh)
         for session in self.sessions_of(self.changing):
             if not can_stay(session.host, session.version, host_named(fresh, session.host.name)):
@@ -499,6 +515,11 @@ class Server:
 def places_of(settings: ServerSettings) -> int:
     """Give how many data sockets there may be at once."""
     return sum(port.connections_max for host in settings.hosts for port in host.data_ports)
+
+
+def tls_of(settings: ServerSettings) -> Tls | None:
+    """Read the TLS files. OSError: they can't be used."""
+    return None if settings.tls is None else Tls(settings.tls, server_side=True)
 
 
 def host_named(settings: ServerSettings, name: str) -> HostSettings | None:

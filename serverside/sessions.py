@@ -65,14 +65,12 @@ class Session:
     tickets: dict[int, Ticket] = field(default_factory=dict)
     srws: dict[int, Srw] = field(default_factory=dict)
     """Path number -> its SRW. 0x01 has no path numbers: the server counts them itself."""
+    over_tls: bool = False
+    key: str = ""
+    """The fingerprint of the secret that its host has proven; empty in version 0x01."""
     ended: bool = False
     asked_ports: bool = False
     """Step (10) is done: from now on its data ports listen for it."""
-
-    @property
-    def key(self) -> str:
-        """The fingerprint of the secret that its host has proven; empty in version 0x01."""
-        return self.dialogue.key
 
     @property
     def awaits_grant(self) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ipc.confinement import User
+from ipc.tls import TlsFiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,8 @@ class HostSettings:
     """32 bytes: this host speaks 0x02 only. None: it speaks 0x01 only, and is not protected."""
     data_ports: tuple[DataPortSettings, ...]
     units: tuple[PartitionSettings, ...]
+    tls: str = "allowed"
+    """required, allowed or no."""
     secret_next: bytes | None = field(default=None, repr=False)
     """32 bytes that hold too, and are to follow `secret`: a rotation is open. None: none is."""
     rotation_since_s: float = 0.0
@@ -100,6 +103,8 @@ class ServerSettings:
     """Partitions that no host has: their blocks, and what is on them, are kept."""
     user: User | None = field(default=None, repr=False, compare=False)
     """Whom SRWs and driver processes become; None: nobody else. That of the start counts: it is no part of a change."""
+    tls: TlsFiles | None = None
+    """What it proves itself with; None: it speaks in clear only."""
 
     @property
     def holders(self) -> tuple[HostSettings, ...]:

@@ -72,6 +72,7 @@ def describe_session(server: "Server", session: Session) -> dict[str, Any]:
         "host": session.host.name,
         "key": session.key or None,
         "peer": session.peer_address,
+        "tls": session.over_tls,
         "began_at": session.began_s,
         "attached": server.units_used(session),
         "srws": [describe_srw(server, srw) for srw in session.srws.values()],

@@ -24,6 +24,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "nsu": frozenset(
         {"protocol", "ipc", "serverside", "hostside", "configobj", "psutil", "click", "rich"}
         | {"fastapi", "starlette", "pydantic", "uvicorn", "jinja2", "prometheus_client"}
+        | {"cryptography"}
     ),
     "bench": frozenset({*ROOMS, "tests", "psutil", "click", "rich", "matplotlib"}),
 }
@@ -69,6 +70,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "uvicorn": ("nsu/web/process.py",),
     "jinja2": ("nsu/web/pages/render.py",),
     "prometheus_client": ("nsu/web/metrics.py",),
+    "cryptography": ("nsu/tls_authority.py",),
 }
 """Each dependency -> beginnings of the paths that may import it, so that it can be replaced in one place."""
 

@@ -12,6 +12,7 @@ from nsu.conf.errors import Findings
 from nsu.conf.reader import BlockReader, check_names
 from nsu.conf.settings import MachineSettings
 from nsu.conf.syntax import Block, same_kind
+from nsu.conf.tls import read_server_tls
 from nsu.conf.values import CONNECTIONS_MOST, NAME, Forever, Owner, ValueWrong
 from protocol.limits import HANDSHAKE_TIMEOUT_S
 
@@ -71,6 +72,7 @@ def _read_entry(block: Block, machine: MachineSettings, places: dict[Path, str],
         disks,
         reader.one_or_default(keys.PAYLOAD_CRC),
         _extra_connections(reader, connections, findings),
+        read_server_tls(block, reader, findings),
     )
 
 

@@ -163,6 +163,32 @@ PRIVILEGED_PORT = Key(
     default="yes",
 )
 
+TLS_CERT = Key(
+    "NSU",
+    "TLS_CERT",
+    values.PATH,
+    "This NSU's certificate for TLS 1.3 on configuration and data sockets, with those that lead to its root: a PEM file"
+    " (docs/tls.md). It bears the NSU's name, or the addresses that hosts go to.",
+    ("/etc/nsu.d/tls/box1.crt",),
+    default_words="there is no TLS",
+)
+TLS_KEY = Key(
+    "NSU",
+    "TLS_KEY",
+    values.PATH,
+    "The certificate's private key: a PEM file without a password, of mode 0600.",
+    ("/etc/nsu.d/tls/box1.key",),
+    default_words="there is none",
+)
+TLS_CA = Key(
+    "NSU",
+    "TLS_CA",
+    values.PATH,
+    "The authority by which the hosts' certificates are judged: a PEM file.",
+    ("/etc/nsu.d/tls/ca.crt",),
+    default_words="there is none",
+)
+
 LEVEL = Key(
     "ARRAY",
     "LEVEL",
@@ -220,6 +246,15 @@ HOST_SECRET_FILE = Key(
     ("/etc/nsu.d/host1.key",),
     default_words="no secret: version 0x01, not protected",
     in_use=True,
+)
+HOST_TLS = Key(
+    "HOST",
+    "TLS",
+    values.HOST_TLS,
+    "Whether this host comes by TLS, with a certificate that bears its name. required needs TLS_CERT in NSU, and a"
+    " SECRET_FILE here.",
+    ("required",),
+    default="allowed",
 )
 DATA_PORT = Key(
     "HOST",
@@ -291,6 +326,39 @@ SERVER_SECRET_FILE = Key(
     ("/etc/nsu.d/host1.key",),
     default_words="no secret: version 0x01, not protected",
     in_use=True,
+)
+SERVER_TLS = Key(
+    "SERVER",
+    "TLS",
+    values.SERVER_TLS,
+    "required: TLS 1.3 on every socket to that NSU, and nothing in clear, whatever happens (docs/tls.md). Its"
+    " certificate must bear the SERVER's name here or the address that is gone to. It needs a SECRET_FILE.",
+    ("required",),
+    default="no",
+)
+SERVER_TLS_CERT = Key(
+    "SERVER",
+    "TLS_CERT",
+    values.PATH,
+    "This machine's certificate, which bears the name of LOGIN: a PEM file.",
+    ("/etc/nsu.d/tls/host1.crt",),
+    default_words="there is none",
+)
+SERVER_TLS_KEY = Key(
+    "SERVER",
+    "TLS_KEY",
+    values.PATH,
+    "The certificate's private key: a PEM file without a password, of mode 0600.",
+    ("/etc/nsu.d/tls/host1.key",),
+    default_words="there is none",
+)
+SERVER_TLS_CA = Key(
+    "SERVER",
+    "TLS_CA",
+    values.PATH,
+    "The authority by which that NSU's certificate is judged: a PEM file.",
+    ("/etc/nsu.d/tls/ca.crt",),
+    default_words="there is none",
 )
 CONNECTIONS = Key(
     "SERVER",
@@ -371,11 +439,12 @@ NUMBER = Key(
 
 KEYS: tuple[Key[Any], ...] = (
     STATE, WEB, WEB_CERTIFICATE, WEB_KEY, USER,
-    NSU_CONFIG_PORT, LISTEN, PRIVILEGED_PORT,
+    NSU_CONFIG_PORT, LISTEN, PRIVILEGED_PORT, TLS_CERT, TLS_KEY, TLS_CA,
     LEVEL, DRIVE, SPARE, STRIPE,
-    HOST_ADDRESS, HOST_SECRET_FILE, DATA_PORT,
+    HOST_ADDRESS, HOST_SECRET_FILE, HOST_TLS, DATA_PORT,
     LBA, ACCESS, ZERO, SHARED_WRITE, UNIT_UUID,
-    SERVER_ADDRESS, SERVER_CONFIG_PORT, LOGIN, SERVER_SECRET_FILE, CONNECTIONS, CONNECTIONS_MAX, ON_NO_PATH,
+    SERVER_ADDRESS, SERVER_CONFIG_PORT, LOGIN, SERVER_SECRET_FILE, SERVER_TLS,
+    SERVER_TLS_CERT, SERVER_TLS_KEY, SERVER_TLS_CA, CONNECTIONS, CONNECTIONS_MAX, ON_NO_PATH,
     PAYLOAD_CRC,
     SHOW, AT, OWNER, MODE, NUMBER,
 )  # fmt: skip

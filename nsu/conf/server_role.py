@@ -15,6 +15,7 @@ from nsu.conf.reader import BlockReader, Given, check_names, default_of, meant_k
 from nsu.conf.settings import MachineSettings
 from nsu.conf.sharing import Cut, check_addresses, check_cuts, check_secrets
 from nsu.conf.syntax import Block, same_kind
+from nsu.conf.tls import check_floors, read_nsu_tls
 from nsu.conf.values import NAME, ValueType
 from serverside.arrays.groups import Layout
 from serverside.arrays.open import LAYOUTS
@@ -91,7 +92,9 @@ class _ServerReader:
         check_cuts([cut for cut in self._cuts if cut.range.array not in self._misspelt], arrays, self._findings)
         check_addresses(list(zip(host_blocks, hosts, strict=True)), self._findings)
         check_secrets(hosts, self._findings)
-        return replace(self._nsu(nsu, arrays, hosts, machine), unassigned=unassigned)
+        settings = self._nsu(nsu, arrays, hosts, machine)
+        check_floors(settings.tls, host_blocks, self._findings)
+        return replace(settings, unassigned=unassigned)
 
     def _nsu(
         self,
@@ -102,15 +105,25 @@ class _ServerReader:
     ) -> ServerSettings:
         name, listen = machine.name, tuple(dict.fromkeys(given.value.address for given in self._ports))
         config_port, privileged_port = default_of(keys.NSU_CONFIG_PORT), default_of(keys.PRIVILEGED_PORT)
+        tls = None
         if blocks:
             reader = BlockReader(blocks[0], self._findings)
+            tls = read_nsu_tls(reader, self._findings)
             name = blocks[0].name
             config_port = reader.one_or_default(keys.NSU_CONFIG_PORT)
             privileged_port = reader.one_or_default(keys.PRIVILEGED_PORT)
             listen = tuple(given.value for given in reader.many(keys.LISTEN)) or listen
         self._check_config_port(config_port, listen)
         return ServerSettings(
-            name, machine.state_dir, config_port, listen, privileged_port, arrays, hosts, user=machine.user
+            name,
+            machine.state_dir,
+            config_port,
+            listen,
+            privileged_port,
+            arrays,
+            hosts,
+            user=machine.user,
+            tls=tls,
         )
 
     def _check_config_port(self, config_port: int, listen: Sequence[str]) -> None:
@@ -191,8 +204,9 @@ class _ServerReader:
             reader.secret(keys.HOST_SECRET_FILE),
             tuple(given.value for given in ports),
             units,
-            None if follows is None else follows.secret,
-            0.0 if follows is None else follows.since_s,
+            secret_next=None if follows is None else follows.secret,
+            rotation_since_s=0.0 if follows is None else follows.since_s,
+            tls=reader.one_or_default(keys.HOST_TLS),
         )
 
     def _v1_addresses(self, block: Block, addresses: tuple[str, ...]) -> tuple[str, ...]:

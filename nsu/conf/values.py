@@ -280,4 +280,6 @@ USER = ValueType("user", "the name of a user of this machine, such as nsu; root 
 MODE = ValueType("mode", "octal permission bits from 0000 to 0777, such as 0660", _read_mode)
 LEVEL = _choice("a level", "jbod", "raid0", "raid10", "raid5")
 ACCESS = _choice("a kind of access", "read-write", "read-only")
+HOST_TLS = _choice("an answer", "required", "allowed", "no")
+SERVER_TLS = _choice("an answer", "required", "no")
 SHOW = _choice("a way to show a disk", "socket", "nbd", "fuse", "loop")

@@ -30,6 +30,8 @@ class Host:
     data_ports: list[tuple[str, int, int]]
     addresses: Sequence[str] = ()
     secret_file: Path | None = None
+    lines: list[str] = field(default_factory=list)
+    """Further lines, as they stand."""
 
 
 @dataclass
@@ -43,6 +45,8 @@ class Nsu:
     listen: Sequence[str] = ("127.0.0.1",)
     privileged_port: bool = False
     stripe: str = "64KiB"
+    lines: list[str] = field(default_factory=list)
+    """Further lines, as they stand."""
 
 
 @dataclass
@@ -86,6 +90,7 @@ def _nsu(nsu: Nsu) -> str:
     lines = [f"NSU {nsu.name}", f"  CONFIG_PORT = {nsu.config_port}"]
     lines += [f"  LISTEN = {address}" for address in nsu.listen]
     lines += [f"  PRIVILEGED_PORT = {'yes' if nsu.privileged_port else 'no'}"]
+    lines += [f"  {line}" for line in nsu.lines]
     for name, (level, drives) in nsu.arrays.items():
         lines += [f"ARRAY {name}", f"  LEVEL = {level}"]
         lines += [f"  DRIVE = {path}({size})" if size else f"  DRIVE = {path}" for path, size in drives]
@@ -101,6 +106,7 @@ def _host(host: Host) -> list[str]:
     lines += [f"  ADDRESS = {address}" for address in host.addresses]
     if host.secret_file is not None:
         lines += [f"  SECRET_FILE = {host.secret_file}"]
+    lines += [f"  {line}" for line in host.lines]
     lines += [f"  DATA_PORT = {endpoint(address, port)}({most})" for address, port, most in host.data_ports]
     for unit in host.units:
         lines += [f"  UNIT {unit.name}", f"    LBA = {unit.array}({unit.first_lba},{unit.last_lba})"]

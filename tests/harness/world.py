@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tests.harness.conf import Disk, Host, Nsu, Server, Unit, conf_text, free_ports, write_secret
 from tests.harness.machine import Machine
+from tests.harness.tls import authority, tls_files, tls_lines
 
 NETWORKS = ("127.0.0.1", "127.0.0.2")
 
@@ -121,12 +122,14 @@ def spawn_world(
     networks: tuple[str, str] = NETWORKS,
     web: bool = False,
     user: str | None = None,
+    tls: bool = False,
 ) -> Iterator[World]:
     """Run both sides with one host that has `units` (name -> blocks), over two networks, all paths up.
 
     Without `host_role` the server waits for a host that the caller brings. `prepare` is called before the start. `web`:
     with the pages, at `web_port`. `user`: USER, whom processes that move data become; NSU_TEST_USER has any world have
-    one, so that every system test can be run confined.
+    one, so that every system test can be run confined. `tls`: both sides insist on it, with certificates of an
+    authority in folder/tls.
     """
     user = user or os.environ.get("NSU_TEST_USER")
     machine = Machine(folder)
@@ -149,6 +152,11 @@ def spawn_world(
     nsu = Nsu("box1", config_port, {"unit0": (level, files)}, [host], listen=networks)
     disks = [Disk(name, place_of(machine, name, show), show=show) for name in units]
     server = Server("box1", networks, config_port, disks, "host1", secret, paths, list(lines))
+    if tls:
+        ca = authority(machine.folder / "tls")
+        nsu.lines += tls_lines(tls_files(ca, "box1"))
+        host.lines += ["TLS = required"]
+        server.lines += ["TLS = required", *tls_lines(tls_files(ca, "host1"))]
     with machine:
         roles = (nsu, server) if host_role else (nsu,)
         machine.start(conf_text("box1", machine.state, *roles, web_port=web_at, user=user))

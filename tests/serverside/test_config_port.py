@@ -9,6 +9,7 @@ from functools import partial
 import pytest
 
 from ipc.loop import Loop
+from ipc.tls import TlsIdentity
 from protocol.events import AskStartTime, AskUnits, Event, Granted, LoginProven, StartTime
 from protocol.limits import HANDSHAKE_TIMEOUT_S
 from protocol.records import UnitFlag, UnitRecord
@@ -31,6 +32,7 @@ class Server:
         self.closed: list[ConfigLine] = []
         self.refused: list[str] = []
         self.grants = True
+        self.tls: TlsIdentity | None = None
 
     def offered(self, peer_address: str) -> int:
         return 0x03 if peer_address == HERE else 0x00
@@ -40,6 +42,9 @@ class Server:
 
     def next_secret_of(self, login: str) -> bytes | None:
         return None
+
+    def identity(self) -> TlsIdentity | None:
+        return self.tls
 
     def on_event(self, line: ConfigLine, event: Event) -> None:
         self.told.append(event)

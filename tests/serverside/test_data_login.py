@@ -8,6 +8,7 @@ from protocol.errors import LoginRefused
 from protocol.path_login import check_login_answer, path_token, v1_login_message, v2_login_message
 from serverside.data_login import Login, Refusal, judge
 from serverside.sessions import TICKET_LIFE_S, Session
+from tests.serverside.rig import host
 from tests.serverside.test_sessions import proven_dialogue, session_of
 
 KEY, OTHER_KEY = ("127.0.0.1", 10002), ("127.0.0.1", 10009)
@@ -119,3 +120,27 @@ def test_noise_is_nobodys(first: bytes) -> None:
     v1_session.asked_ports = True
     if first[48:52] != (12345).to_bytes(4, "big"):
         assert isinstance(judged(first, v1_session), Refusal)
+
+
+@pytest.mark.parametrize(
+    ("over_tls", "names", "is_good"),
+    [
+        (True, frozenset({"host1"}), True),
+        (True, frozenset({"host2"}), False),
+        (True, None, False),
+        (False, frozenset({"host1"}), False),
+        (False, None, True),
+    ],
+)
+def test_a_data_socket_is_of_tls_exactly_when_its_session_is_and_of_the_same_host(
+    v2: Session, *, over_tls: bool, names: frozenset[str] | None, is_good: bool
+) -> None:
+    v2.over_tls = over_tls
+    v2.host = host(ports=[(KEY[1], 2)])
+    verdict = judge(v2_message(v2), {v2.number: v2}, KEY, HERE, 1.0, names)
+    assert isinstance(verdict, Login if is_good else Refusal)
+
+
+def test_version_0x01_has_no_tls(v1: Session) -> None:
+    names = frozenset({"host1"})
+    assert isinstance(judge(v1_login_message(12345), {v1.number: v1}, KEY, HERE, 1.0, names), Refusal)

@@ -7,13 +7,13 @@ def test_names_are_those_of_the_design() -> None:
     declared = {kind.name: {key.name for key in KEYS if key.block == kind.name} for kind in BLOCKS}
     assert declared == {
         "MACHINE": {"STATE", "WEB", "WEB_CERTIFICATE", "WEB_KEY", "USER"},
-        "NSU": {"CONFIG_PORT", "LISTEN", "PRIVILEGED_PORT"},
+        "NSU": {"CONFIG_PORT", "LISTEN", "PRIVILEGED_PORT", "TLS_CERT", "TLS_KEY", "TLS_CA"},
         "ARRAY": {"LEVEL", "DRIVE", "SPARE", "STRIPE"},
-        "HOST": {"ADDRESS", "SECRET_FILE", "DATA_PORT"},
+        "HOST": {"ADDRESS", "SECRET_FILE", "TLS", "DATA_PORT"},
         "UNIT": {"LBA", "ACCESS", "ZERO", "SHARED_WRITE", "UUID"},
         "SERVER": {
             "ADDRESS", "CONFIG_PORT", "LOGIN", "SECRET_FILE", "CONNECTIONS", "CONNECTIONS_MAX", "ON_NO_PATH",
-            "PAYLOAD_CRC",
+            "PAYLOAD_CRC", "TLS", "TLS_CERT", "TLS_KEY", "TLS_CA",
         },
         "DISK": {"SHOW", "AT", "OWNER", "MODE", "NUMBER"},
     }  # fmt: skip

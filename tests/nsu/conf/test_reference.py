@@ -5,6 +5,7 @@ from pathlib import Path
 from nsu.conf.keys import KEYS
 from nsu.conf.load import load_text
 from nsu.conf.reference import PAGE_PATH, SAMPLE_PATH, main, reference_page, sample_text
+from tests.harness.tls import authority, tls_files
 
 PROJECT = Path(__file__).parents[3]
 
@@ -26,6 +27,10 @@ def test_the_sample_is_good_with_all_its_lines_in_use(folder: Path) -> None:
     text = sample_text().replace("/etc/nsu.d", str(folder))
     for key in KEYS:
         text = text.replace(f"# {key.name} = ", f"{key.name} = ")
+    ca = authority(folder / "tls")
+    for name in ("box1", "host1"):
+        tls_files(ca, name)
+    text = text.replace("TLS = no", "TLS = required")
     text = text.replace(":kvm", ":root").replace("USER = nsu", "USER = root")  # whom every machine has
     assert text.count("# ") < sample_text().count("# ") - 10
     loaded = load_text(text, Path("nsu.conf"))
