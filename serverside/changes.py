@@ -38,6 +38,8 @@ def differences(old: ServerSettings, new: ServerSettings) -> list[str]:
         found.append(f"LISTEN: {', '.join(new.listen)}")
     if old.privileged_port != new.privileged_port:
         found.append(f"PRIVILEGED_PORT = {'yes' if new.privileged_port else 'no'}")
+    if old.discovery != new.discovery:
+        found.append("DISCOVERY")
     found += unassigned_differences(old, new)
     return found or ["the order of the HOSTs"]
 

@@ -73,6 +73,14 @@ class HostSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class DiscoverySettings:
+    """How this NSU can be found by whoever does not know its address."""
+
+    interfaces: tuple[str, ...] = ()
+    """On these only; empty: on every one."""
+
+
+@dataclass(frozen=True, slots=True)
 class ServerSettings:
     """The server role of one machine."""
 
@@ -87,6 +95,8 @@ class ServerSettings:
     hosts: tuple[HostSettings, ...]
     unassigned: tuple[PartitionSettings, ...] = ()
     """Partitions that no host has: their blocks, and what is on them, are kept."""
+    discovery: DiscoverySettings | None = None
+    """None: it answers nobody who looks for it."""
 
     @property
     def holders(self) -> tuple[HostSettings, ...]:

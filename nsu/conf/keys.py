@@ -153,6 +153,17 @@ PRIVILEGED_PORT = Key(
     default="yes",
 )
 
+DISCOVERY = Key(
+    "NSU",
+    "DISCOVERY",
+    values.DISCOVERY,
+    "Whether this NSU answers whoever looks for it, by Ethernet frames and UDP port 10009 (docs/discovery.md): on every"
+    " interface, on none, or on the interfaces named.",
+    ("yes",),
+    default="yes",
+    repeatable=True,
+)
+
 LEVEL = Key(
     "ARRAY",
     "LEVEL",
@@ -361,7 +372,7 @@ NUMBER = Key(
 
 KEYS: tuple[Key[Any], ...] = (
     STATE, WEB, WEB_CERTIFICATE, WEB_KEY,
-    NSU_CONFIG_PORT, LISTEN, PRIVILEGED_PORT,
+    NSU_CONFIG_PORT, LISTEN, PRIVILEGED_PORT, DISCOVERY,
     LEVEL, DRIVE, SPARE, STRIPE,
     HOST_ADDRESS, HOST_SECRET_FILE, DATA_PORT,
     LBA, ACCESS, ZERO, SHARED_WRITE, UNIT_UUID,

@@ -23,6 +23,7 @@ from serverside.redundancy.superblock import MEMBERS_MAX
 from serverside.settings import (
     ArraySettings,
     DataPortSettings,
+    DiscoverySettings,
     DriveSettings,
     HostSettings,
     PartitionSettings,
@@ -102,6 +103,7 @@ class _ServerReader:
         machine: MachineSettings,
     ) -> ServerSettings:
         name, listen = machine.name, tuple(dict.fromkeys(given.value.address for given in self._ports))
+        discovery: DiscoverySettings | None = DiscoverySettings()
         config_port, privileged_port = default_of(keys.NSU_CONFIG_PORT), default_of(keys.PRIVILEGED_PORT)
         if blocks:
             reader = BlockReader(blocks[0], self._findings)
@@ -109,8 +111,20 @@ class _ServerReader:
             config_port = reader.one_or_default(keys.NSU_CONFIG_PORT)
             privileged_port = reader.one_or_default(keys.PRIVILEGED_PORT)
             listen = tuple(given.value for given in reader.many(keys.LISTEN)) or listen
+            discovery = self._discovery(reader)
         self._check_config_port(config_port, listen)
-        return ServerSettings(name, machine.state_dir, config_port, listen, privileged_port, arrays, hosts)
+        state_dir = machine.state_dir
+        return ServerSettings(name, state_dir, config_port, listen, privileged_port, arrays, hosts, discovery=discovery)
+
+    def _discovery(self, reader: BlockReader) -> DiscoverySettings | None:
+        given = reader.many(keys.DISCOVERY)
+        words = [each for each in given if each.value in ("yes", "no")]
+        if words and len(given) > 1:
+            wrong, right = f"{words[0].value} stands beside other lines", "yes alone, no alone, or interfaces"
+            self._findings.error(words[0].line, keys.DISCOVERY.name, wrong, right)
+        if any(each.value == "no" for each in words):
+            return None
+        return DiscoverySettings(tuple(each.value for each in given if each not in words))
 
     def _check_config_port(self, config_port: int, listen: Sequence[str]) -> None:
         for given in self._ports:
