@@ -29,6 +29,7 @@ from nsu.cli_base import (
     running_state_or_exit,
     unanswered,
 )
+from nsu.cli_discover import discover
 from nsu.cli_partition import partition_verbs
 from nsu.cli_top import top
 from nsu.cli_web import password, token
@@ -58,7 +59,7 @@ def main() -> None:
     """NSU: network block storage over many TCP sockets."""
 
 
-for verb in (apply_file, history, partition_verbs, password, rollback, token, top):
+for verb in (apply_file, discover, history, partition_verbs, password, rollback, token, top):
     main.add_command(verb)
 
 
