@@ -37,8 +37,8 @@ SHORT = {Way.MULTICAST_V4: "multicast", Way.MULTICAST_V6: "IPv6"}
 def discover(interfaces: tuple[str, ...], timeout_s: float, as_json: bool) -> None:
     """Find the NSUs on this machine's networks.
 
-    Those without an address too. Asks by Ethernet frames (as root, or with CAP_NET_RAW), UDP broadcast and multicast. Anybody can answer: that an
-    NSU is the one that you mean is proved by the login of version 0x02, not here.
+    Those without an address too. Asks by Ethernet frames (as root, or with CAP_NET_RAW), UDP broadcast and multicast.
+    Anybody can answer: that an NSU is the one that you mean is proved by the login of version 0x02, not here.
     """
     found = search(interfaces, timeout_s)
     for trouble in found.troubles:
