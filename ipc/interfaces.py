@@ -5,9 +5,11 @@ interface counts as up when it is switched on and has a carrier (IFF_RUNNING), s
 addresses away, and one that is put back brings them, although the kernel keeps them all the time.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from ipaddress import ip_address
+from ipaddress import IPv4Interface, IPv6Interface, ip_address, ip_interface
+from socket import if_nametoindex
+from typing import Any
 
 import psutil
 
@@ -62,3 +64,49 @@ def _numeric(text: str) -> str | None:
         return str(ip_address(text.partition("%")[0]))
     except ValueError:
         return None
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """An interface that is up: its index, its MAC (empty where it has none, as a tunnel), its addresses as networks."""
+
+    name: str
+    index: int
+    mac: bytes
+    networks: tuple[IPv4Interface | IPv6Interface, ...]
+
+    @property
+    def is_ethernet(self) -> bool:
+        """It has a MAC: it is neither loopback nor a tunnel."""
+        return any(self.mac)
+
+
+def links_up() -> tuple[Link, ...] | None:
+    """Give every interface that is up, by name; None when the system does not tell just now."""
+    try:
+        states, addresses = psutil.net_if_stats(), psutil.net_if_addrs()
+        return tuple(_link(name, addresses.get(name, ())) for name in sorted(states) if states[name].isup)
+    except OSError:
+        return None
+
+
+def _link(name: str, addresses: Iterable[Any]) -> Link:
+    mac, networks = b"", []
+    for each in addresses:
+        if each.family == psutil.AF_LINK:
+            mac = _mac(each.address)
+        else:
+            networks.append(_network(each.address.partition("%")[0], each.netmask))
+    return Link(name, if_nametoindex(name), mac, tuple(networks))
+
+
+def _mac(text: str) -> bytes:
+    """Give 6 bytes; empty: it is the address of something else than an Ethernet."""
+    found = bytes.fromhex(text.replace(":", "")) if ":" in text else b""
+    return found if len(found) == 6 else b""
+
+
+def _network(address: str, netmask: str | None) -> IPv4Interface | IPv6Interface:
+    if netmask is None:
+        return ip_interface(address)
+    return ip_interface(f"{address}/{int(ip_address(netmask)).bit_count()}")

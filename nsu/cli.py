@@ -39,6 +39,7 @@ SHOWS = ("socket", "fuse", "loop", "nbd")
 
 ELSEWHERE: Final = {
     "apply": ("nsu.cli_apply", "apply_file", "Bring FILE into force, all of it or nothing."),
+    "discover": ("nsu.cli_discover", "discover", "Find the NSUs on this machine's networks."),
     "history": ("nsu.cli_apply", "history", "The last versions of nsu.conf: when, who, what."),
     "key": ("nsu.cli_key", "key_verbs", "Keys that hosts and NSUs share: made, carried, rotated."),
     "partition": ("nsu.cli_partition", "partition_verbs", "Partitions: cut, given to hosts, shared, changed."),
@@ -129,6 +130,8 @@ def check(conf_path: Path) -> None:
     Prints every error, with its line, what is wrong and what would be right; also what this machine lacks for it, and
     this user may not: ask as the user who runs it. Nothing is changed or started.
     """
+    from nsu.cli_tls import expiry_warnings
+
     loaded, here = load_here_or_exit(conf_path)
     for obstacle in here.obstacles:
         say(str(obstacle))

@@ -47,6 +47,8 @@ def differences(old: ServerSettings, new: ServerSettings) -> list[str]:
         found.append(f"PRIVILEGED_PORT = {'yes' if new.privileged_port else 'no'}")
     if old.tls != new.tls:
         found.append("TLS_CERT, TLS_KEY or TLS_CA of NSU")
+    if old.discovery != new.discovery:
+        found.append("DISCOVERY")
     found += unassigned_differences(old, new)
     return found or ["the order of the HOSTs"]
 

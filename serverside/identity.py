@@ -15,6 +15,7 @@
     lost between two starts: the machine was started anew, and the former run had not come to an orderly end, all
     drives synced (`note_clean`). What processes that died left in the page cache of a machine that stayed up is there.
     Started at random too, and never 0: a lost STATE, or another NSU in this one's place, has another.
+  * the instance: a UUID, by which an NSU that is seen by several ways is known as one (discovery.py).
   * ranges: each range of an array that ZERO partitions begin with has a uuid, the name of its zero map, and
     knows the units that use it.
 
@@ -99,6 +100,8 @@ class State:
     """In which boot of the machine the last start was (boot_id, hexadecimal)."""
     is_clean: bool = False
     """The last run has ended with nothing volatile left."""
+    instance: str = ""
+    """Which NSU this is: a UUID."""
     units: list[UnitRecord] = field(default_factory=list)
     ranges: list[RangeRecord] = field(default_factory=list)
 
@@ -135,6 +138,8 @@ class Identity:
         self._is_new = False
         """Of one that was planned: it differs from what it was planned from."""
         self._epochs = 0
+        if not self._state.instance:
+            self._state.instance = self._new_uuid()
         self.has_lost = self._judge_former_run(machine_boot)
         """What the former run acknowledged and did not flush may be gone."""
         self._save()
@@ -143,6 +148,11 @@ class Identity:
     def boot(self) -> int:
         """Which start of this NSU this is, from 1."""
         return self._state.boot
+
+    @property
+    def instance(self) -> UUID:
+        """Which NSU this is, whatever its name and its addresses: as long as it has its STATE."""
+        return UUID(self._state.instance)
 
     @property
     def verifier(self) -> int:
@@ -373,6 +383,7 @@ def _parse(content: Mapping[str, Any]) -> State:
         verifier=_whole(content.get("verifier", 0)),
         machine_boot=str(content.get("machine_boot", "")),
         is_clean=content.get("is_clean") is True,
+        instance=str(UUID(content["instance"])) if content.get("instance") else "",
         units=units,
         ranges=ranges,
     )

@@ -15,18 +15,20 @@ Whoever waited for something may find, when it has come, that the session ended 
 import resource
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from ipc.child import Life
 from ipc.control import ControlServer
 from ipc.exits import Exit
+from ipc.interfaces import Link
 from ipc.loop import Loop
 from ipc.say import say, say_held
 from ipc.tls import Tls, TlsIdentity
 from ipc.watch import Watch
 from protocol import events, timers
 from protocol.config_base import units_mark
+from protocol.discovery.answer import Answer
 from protocol.events import Event, Notice
 from protocol.limits import BLOCK_BYTES
 from protocol.records import DataPort as PortRecord
@@ -37,6 +39,7 @@ from serverside.changes import can_stay, differences, disturbed, is_key_known, p
 from serverside.config_port import ConfigLine, ConfigPort
 from serverside.data_login import Refusal, judge
 from serverside.data_ports import DataPorts, Failures, FirstHeader
+from serverside.discovery import Discovery, interfaces_told
 from serverside.drives.base import DriveError
 from serverside.errors import SettingsError, StateError
 from serverside.evictions import Evictions
@@ -91,6 +94,7 @@ class Server:
         """Since the start: logins that failed or were not finished, data sockets without a token that was granted."""
         self.evictions = Evictions()
         self.addresses = AddressWatch(say)
+        self.discovery = Discovery(self.loop, self.found_as, say)
         self.warnings: list[str] = []
         self.refused = ""
         """Why the newest settings are not in force; empty: they are, or are about to be."""
@@ -357,6 +361,7 @@ class Server:
         self.reconsider()
         self.look_at_addresses()
         self.config_port.listen()
+        self.discovery.look(None if self.stopping else self.settings.discovery)
         self.update_listening()
         say_held()
         self.loop.call_later(LOOK_EVERY_S, self.look)
@@ -377,6 +382,19 @@ class Server:
             if is_his and session.version == 2 and session.is_open:
                 session.dialogue.notify(Notice.PORTS_CHANGED)
                 session.send()
+
+    def found_as(self, links: Sequence[Link]) -> Answer:
+        """Give what whoever looks for this NSU is told."""
+        settings = self.settings
+        return Answer(
+            instance=self.storage.identity.instance,
+            name=settings.name,
+            mac=bytes(6),
+            config_port=settings.config_port,
+            versions=sum({0x01 if host.secret is None else 0x02 for host in settings.hosts}),
+            is_set_up=bool(settings.listen),
+            interfaces=interfaces_told(links, settings.listen),
+        )
 
     # -- a changed nsu.conf --------------------------------------------------------------------------------------
 
@@ -483,6 +501,7 @@ class Server:
         if self.stopping:
             return
         self.stopping = True
+        self.discovery.close()
         self.config_port.close()
         self.update_listening()
         for session in list(self.sessions.values()):
@@ -506,6 +525,7 @@ class Server:
             self.loop.stop()
 
     def close(self) -> None:
+        self.discovery.close()
         self.data_ports.close()
         self.control.close()
         self.srws.close()

@@ -87,6 +87,14 @@ class HostSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class DiscoverySettings:
+    """How this NSU can be found by whoever does not know its address."""
+
+    interfaces: tuple[str, ...] = ()
+    """On these only; empty: on every one."""
+
+
+@dataclass(frozen=True, slots=True)
 class ServerSettings:
     """The server role of one machine."""
 
@@ -105,6 +113,8 @@ class ServerSettings:
     """Whom SRWs and driver processes become; None: nobody else. That of the start counts: it is no part of a change."""
     tls: TlsFiles | None = None
     """What it proves itself with; None: it speaks in clear only."""
+    discovery: DiscoverySettings | None = None
+    """None: it answers nobody who looks for it."""
 
     @property
     def holders(self) -> tuple[HostSettings, ...]:

@@ -47,6 +47,7 @@ def describe_server(server: "Server") -> dict[str, Any]:
                 SPINNING_MOST_S="SRW or driver turning in a circle, most",
             ),
         ],
+        "discovery": server.discovery.status(),
         "warnings": [
             *server.warnings,
             *not_whole(server.storage.describe_arrays()),

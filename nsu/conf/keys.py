@@ -189,6 +189,17 @@ TLS_CA = Key(
     default_words="there is none",
 )
 
+DISCOVERY = Key(
+    "NSU",
+    "DISCOVERY",
+    values.DISCOVERY,
+    "Whether this NSU answers whoever looks for it, by Ethernet frames and UDP port 10009 (docs/discovery.md): on every"
+    " interface, on none, or on the interfaces named.",
+    ("yes",),
+    default="yes",
+    repeatable=True,
+)
+
 LEVEL = Key(
     "ARRAY",
     "LEVEL",
@@ -439,7 +450,7 @@ NUMBER = Key(
 
 KEYS: tuple[Key[Any], ...] = (
     STATE, WEB, WEB_CERTIFICATE, WEB_KEY, USER,
-    NSU_CONFIG_PORT, LISTEN, PRIVILEGED_PORT, TLS_CERT, TLS_KEY, TLS_CA,
+    NSU_CONFIG_PORT, LISTEN, PRIVILEGED_PORT, TLS_CERT, TLS_KEY, TLS_CA, DISCOVERY,
     LEVEL, DRIVE, SPARE, STRIPE,
     HOST_ADDRESS, HOST_SECRET_FILE, HOST_TLS, DATA_PORT,
     LBA, ACCESS, ZERO, SHARED_WRITE, UNIT_UUID,

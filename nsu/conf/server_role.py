@@ -23,6 +23,7 @@ from serverside.redundancy.division import MEMBERS_MAX, STRIPE_BYTES_MAX
 from serverside.settings import (
     ArraySettings,
     DataPortSettings,
+    DiscoverySettings,
     DriveSettings,
     HostSettings,
     PartitionSettings,
@@ -104,6 +105,7 @@ class _ServerReader:
         machine: MachineSettings,
     ) -> ServerSettings:
         name, listen = machine.name, tuple(dict.fromkeys(given.value.address for given in self._ports))
+        discovery: DiscoverySettings | None = DiscoverySettings()
         config_port, privileged_port = default_of(keys.NSU_CONFIG_PORT), default_of(keys.PRIVILEGED_PORT)
         tls = None
         if blocks:
@@ -113,6 +115,7 @@ class _ServerReader:
             config_port = reader.one_or_default(keys.NSU_CONFIG_PORT)
             privileged_port = reader.one_or_default(keys.PRIVILEGED_PORT)
             listen = tuple(given.value for given in reader.many(keys.LISTEN)) or listen
+            discovery = self._discovery(reader)
         self._check_config_port(config_port, listen)
         return ServerSettings(
             name,
@@ -124,7 +127,18 @@ class _ServerReader:
             hosts,
             user=machine.user,
             tls=tls,
+            discovery=discovery,
         )
+
+    def _discovery(self, reader: BlockReader) -> DiscoverySettings | None:
+        given = reader.many(keys.DISCOVERY)
+        words = [each for each in given if each.value in ("yes", "no")]
+        if words and len(given) > 1:
+            wrong, right = f"{words[0].value} stands beside other lines", "yes alone, no alone, or interfaces"
+            self._findings.error(words[0].line, keys.DISCOVERY.name, wrong, right)
+        if any(each.value == "no" for each in words):
+            return None
+        return DiscoverySettings(tuple(each.value for each in given if each not in words))
 
     def _check_config_port(self, config_port: int, listen: Sequence[str]) -> None:
         for given in self._ports:

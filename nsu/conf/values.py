@@ -223,6 +223,12 @@ def _read_uuid(text: str) -> str:
     return text
 
 
+def _read_discovery(text: str) -> str:
+    if not re.fullmatch(r"[^\s/]{1,15}", text):
+        raise ValueWrong(f"{text} is neither yes nor no, nor the name of an interface")
+    return text
+
+
 def _choice(what: str, *words: str) -> ValueType[str]:
     """One of some words."""
 
@@ -278,6 +284,7 @@ OWNER = ValueType(
 )
 USER = ValueType("user", "the name of a user of this machine, such as nsu; root to stay root", _read_user)
 MODE = ValueType("mode", "octal permission bits from 0000 to 0777, such as 0660", _read_mode)
+DISCOVERY = ValueType("yes, no or interface", "yes, no, or the name of an interface, such as eth1", _read_discovery)
 LEVEL = _choice("a level", "jbod", "raid0", "raid10", "raid5")
 ACCESS = _choice("a kind of access", "read-write", "read-only")
 HOST_TLS = _choice("an answer", "required", "allowed", "no")

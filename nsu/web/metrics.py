@@ -123,6 +123,21 @@ def _server(to: Families, server: Found) -> None:
             to.latency("nsu_srw_latency_seconds", words, srw["latency"], **labels)
     for array in server["arrays"]:
         _array(to, array)
+    _discovery(to, server["discovery"])
+
+
+DISCOVERY_COUNTERS = {
+    "questions": "Questions of whoever looks for NSUs.",
+    "answers": "Those of them that were answered.",
+    "malformed": "Frames and datagrams that were none.",
+    "limited": "Questions not answered because there were too many.",
+    "unanswered": "Questions whose answer could not be sent.",
+}
+
+
+def _discovery(to: Families, told: Found) -> None:
+    for key, words in DISCOVERY_COUNTERS.items():
+        to.count(f"nsu_discovery_{key}", words, told[key])
 
 
 def _srw_counters(to: Families, prefix: str, whose: str, cells: Found, **labels: str) -> None:

@@ -24,14 +24,16 @@ import ctypes
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from functools import cache
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 import pytest
 
 HOST, SERVER = "host", "server"
+T = TypeVar("T")
 _CLONE_NEWNET = 0x40000000
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -41,6 +43,26 @@ def enter_namespace(pid: int) -> None:
     with open(f"/proc/{pid}/ns/net") as namespace:
         if _libc.setns(namespace.fileno(), _CLONE_NEWNET) != 0:
             raise OSError(ctypes.get_errno(), "setns: for root only")
+
+
+def inside(namespace: "Namespace", make: Callable[[], T]) -> T:
+    """Call `make` in the namespace, in a thread of its own: a socket stays where it was made."""
+    made: list[T] = []
+    errors: list[OSError] = []
+
+    def call() -> None:
+        try:
+            enter_namespace(namespace.holder.pid)
+            made.append(make())
+        except OSError as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=call)
+    thread.start()
+    thread.join()
+    if errors:
+        raise errors[0]
+    return made[0]
 
 
 class Namespace:

@@ -6,7 +6,7 @@ from ipaddress import ip_address
 import psutil
 import pytest
 
-from ipc.interfaces import Interfaces, addresses_up
+from ipc.interfaces import Interfaces, addresses_up, links_up
 
 
 def test_what_is_there_at_the_start_is_no_change_and_each_change_is_told_once() -> None:
@@ -52,3 +52,19 @@ def test_hardware_addresses_are_none_and_zones_are_left_out(monkeypatch: pytest.
     addresses = [lo._replace(address=text) for text in ("00:00:5e:00:53:01", "fe80::1%lo", "FD00::000A")]
     monkeypatch.setattr(psutil, "net_if_addrs", lambda: {"lo": addresses, "unknown": addresses})
     assert addresses_up() == frozenset({("lo", "fe80::1"), ("lo", "fd00::a")})
+
+
+def test_the_links_that_are_up_have_index_mac_and_networks() -> None:
+    found = {link.name: link for link in links_up() or ()}
+    assert not found["lo"].is_ethernet
+    assert "127.0.0.1/8" in map(str, found["lo"].networks)
+    assert found["lo"].index == socket.if_nametoindex("lo")
+    assert all(len(link.mac) in (0, 6) for link in found.values())
+
+
+def test_a_system_that_does_not_tell_its_links_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> None:
+        raise OSError
+
+    monkeypatch.setattr(psutil, "net_if_stats", refuse)
+    assert links_up() is None

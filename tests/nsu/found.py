@@ -72,6 +72,9 @@ _FOUND: dict[str, Any] = {
             }
         ],
         "turned_away": {"logins": 2, "tokens": 5},
+        "discovery": {
+            "ethernet": [], "udp": [], "questions": 3, "answers": 2, "malformed": 1, "limited": 1, "unanswered": 0,
+        },
         "unassigned": [], "warnings": [], "conf": {"path": "/etc/nsu.conf", "digest": "0", "errors": [], "refused": ""},
         "timers": [{"name": "handshake", "value_s": 5.0, "source": "Appendix D, step 4"}],
     },

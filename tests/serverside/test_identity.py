@@ -324,3 +324,9 @@ def test_a_state_from_before_ranges_knew_their_partitions_is_understood(tmp_path
     again = Identity(tmp_path)
     settle(again, [host("b", unit("renamed", 0, 99, uuid=uuid))])
     assert list(again.zero_ranges()) == [before]
+
+
+def test_the_instance_is_the_same_as_long_as_there_is_a_state(tmp_path: Path) -> None:
+    first = Identity(tmp_path / "a").instance
+    assert Identity(tmp_path / "a").instance == first
+    assert Identity(tmp_path / "b").instance != first

@@ -7,7 +7,7 @@ def test_names_are_those_of_the_design() -> None:
     declared = {kind.name: {key.name for key in KEYS if key.block == kind.name} for kind in BLOCKS}
     assert declared == {
         "MACHINE": {"STATE", "WEB", "WEB_CERTIFICATE", "WEB_KEY", "USER"},
-        "NSU": {"CONFIG_PORT", "LISTEN", "PRIVILEGED_PORT", "TLS_CERT", "TLS_KEY", "TLS_CA"},
+        "NSU": {"CONFIG_PORT", "LISTEN", "PRIVILEGED_PORT", "TLS_CERT", "TLS_KEY", "TLS_CA", "DISCOVERY"},
         "ARRAY": {"LEVEL", "DRIVE", "SPARE", "STRIPE"},
         "HOST": {"ADDRESS", "SECRET_FILE", "TLS", "DATA_PORT"},
         "UNIT": {"LBA", "ACCESS", "ZERO", "SHARED_WRITE", "UUID"},

@@ -18,6 +18,7 @@ from nsu.conf.settings import MachineSettings
 from serverside.settings import (
     ArraySettings,
     DataPortSettings,
+    DiscoverySettings,
     DriveSettings,
     HostSettings,
     PartitionSettings,
@@ -55,6 +56,8 @@ MACHINE box1                              # this machine
 NSU box1
   CONFIG_PORT     = 10011
   LISTEN          = 10.1.1.9
+  DISCOVERY = eth1
+  DISCOVERY = eth2
   PRIVILEGED_PORT = no
 
 ARRAY unit0
@@ -101,7 +104,9 @@ def test_every_key_arrives(folder: Path) -> None:
     state = Path("/var/lib/other")
     assert loaded.machine == MachineSettings("box1", state, ("127.0.0.1", 10080))
     array = ArraySettings("unit0", "raid0", drives, (), 131072)
-    assert loaded.server == ServerSettings("box1", state, 10011, ("10.1.1.9",), False, (array,), (host,))
+    found = DiscoverySettings(("eth1", "eth2"))
+    server = ServerSettings("box1", state, 10011, ("10.1.1.9",), False, (array,), (host,), discovery=found)
+    assert loaded.server == server
     assert loaded.host == HostRoleSettings("box1", state, (entry,))
     assert loaded.warnings == ()
 

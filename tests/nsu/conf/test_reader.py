@@ -54,5 +54,5 @@ def test_a_slip_in_a_required_key_is_one_error() -> None:
 
 def test_a_key_of_another_block_is_sent_there() -> None:
     assert errors_of("NSU b\n  LBA = unit0(0,1)\n") == [(2, "LBA", "it is a key of UNIT")]
-    keys = "CONFIG_PORT, LISTEN, PRIVILEGED_PORT, TLS_CERT, TLS_KEY, TLS_CA"
+    keys = "CONFIG_PORT, LISTEN, PRIVILEGED_PORT, TLS_CERT, TLS_KEY, TLS_CA, DISCOVERY"
     assert errors_of("NSU b\n  XYZ = 1\n") == [(2, "XYZ", f"the keys of NSU are {keys}")]

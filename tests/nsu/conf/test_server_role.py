@@ -57,3 +57,18 @@ def test_drives_of_no_use_are_warned_of_and_absent_ones_are_not_the_files_fault(
     assert "a spare is of no use" in warnings_of(ARRAYS + "  SPARE = /dev/null\n")
     assert warnings_of("ARRAY a\n  DRIVE = /dev/null\n  DRIVE = /nowhere/made(1GiB)\n") == ""
     assert warnings_of("ARRAY a\n  DRIVE = /dev/shm/made(1GiB)\n") == "", "a file in memory"
+
+
+@pytest.mark.parametrize(
+    ("lines", "interfaces"),
+    [((), ()), (("yes",), ()), (("no",), None), (("eth1",), ("eth1",)), (("eth1", "eth2"), ("eth1", "eth2"))],
+)
+def test_where_it_can_be_found(lines: tuple[str, ...], interfaces: tuple[str, ...] | None) -> None:
+    server = load("NSU box1\n" + "".join(f"  DISCOVERY = {line}\n" for line in lines)).server
+    assert server is not None
+    assert (None if server.discovery is None else server.discovery.interfaces) == interfaces
+
+
+def test_yes_and_no_stand_alone() -> None:
+    with pytest.raises(ConfErrors, match="stands beside other lines"):
+        load("NSU box1\n  DISCOVERY = no\n  DISCOVERY = eth1\n")
