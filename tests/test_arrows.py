@@ -17,7 +17,7 @@ REPOSITORY = Path(__file__).parent.parent
 ROOMS = ("protocol", "ipc", "serverside", "hostside", "nsu")
 
 MAY_IMPORT: dict[str, frozenset[str]] = {
-    "protocol": frozenset({"construct", "crc32c"}),
+    "protocol": frozenset({"construct", "crc32c", "cryptography"}),
     "ipc": frozenset({"psutil", "setproctitle"}),
     "serverside": frozenset({"protocol", "ipc", "construct", "numpy"}),
     "hostside": frozenset({"protocol", "ipc", "construct", "mfusepy"}),
@@ -56,6 +56,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     ),
     "numpy": ("serverside/redundancy/xor.py",),
     "crc32c": ("protocol/crc.py",),
+    "cryptography": ("protocol/setup/cipher.py",),
     "mfusepy": ("hostside/frontends/fuse_session.py",),
     "configobj": ("nsu/conf/",),
     "setproctitle": ("ipc/",),
