@@ -51,6 +51,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "construct": (
         "protocol/v1/layout.py",
         "protocol/v2/layout.py",
+        "protocol/discovery/",
         "hostside/frontends/nbd_protocol/",
         "serverside/redundancy/superblock.py",
     ),
