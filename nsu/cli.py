@@ -29,6 +29,7 @@ from nsu.cli_base import (
     running_state_or_exit,
     unanswered,
 )
+from nsu.cli_configure import configure_nsu
 from nsu.cli_partition import partition_verbs
 from nsu.cli_top import top
 from nsu.cli_web import password, token
@@ -58,7 +59,7 @@ def main() -> None:
     """NSU: network block storage over many TCP sockets."""
 
 
-for verb in (apply_file, history, partition_verbs, password, rollback, token, top):
+for verb in (apply_file, configure_nsu, history, partition_verbs, password, rollback, token, top):
     main.add_command(verb)
 
 
@@ -87,7 +88,7 @@ def run(conf_path: Path, log_form: str) -> None:
         if obstacle.key != "STATE":  # that ends it, with a sentence of its own
             say(f"nsu: {obstacle}")
     voice.write = say  # of every process that is forked from here: wrapped at a terminal
-    words = LastWords(("server", "host", "web"))
+    words = LastWords(("server", "host", "web", "setup"))
     roles = mains(conf_path, loaded, seen, words)
     if not roles:
         fail(f"{conf_path} gives this machine no role: add NSU and HOST blocks, or SERVER blocks")

@@ -16,3 +16,7 @@ class MachineSettings:
     """Address and port of the pages, REST and /metrics; None: there are none."""
     web_tls: tuple[Path, Path] | None = None
     """Certificate and key of TLS there; None: without."""
+    setup: tuple[str, ...] = ()
+    """Interfaces on which set-up without IP is heard, or `every`; none: nowhere."""
+    addresses: tuple[tuple[str, str], ...] = ()
+    """(interface, `10.0.0.5/24`) of the INTERFACE blocks."""

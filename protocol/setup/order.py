@@ -64,9 +64,8 @@ def result_bytes(result: Result) -> bytes:
 def read_result(plain: bytes) -> Result | None:
     """Read a result; None: it is none."""
     said = _read(plain)
-    if said is None or not isinstance(said.get("done"), bool) or not isinstance(said.get("sentence"), str):
-        return None
-    return Result(said["done"], said["sentence"])
+    done, sentence = (None, None) if said is None else (said.get("done"), said.get("sentence"))
+    return Result(done, sentence) if isinstance(done, bool) and isinstance(sentence, str) else None
 
 
 def _padded(data: bytes) -> bytes:

@@ -109,7 +109,7 @@ def test_wrong_keys_are_refused_counted_and_followed_by_a_pause() -> None:
     assert nsu.responder.counts.wrong_proofs == TRIES
     right = talk(seed=99)
     run(right, nsu)
-    assert right.refusal == (Reason.PAUSED, PAUSE_S)
+    assert right.refusal == (Reason.PAUSED, int(PAUSE_S))
     nsu.now_s = PAUSE_S
     right = talk(seed=100)
     run(right, nsu)
