@@ -69,6 +69,16 @@ def test_a_failed_order_leaves_it_unclaimed_and_is_never_played_again() -> None:
     assert len(nsu.orders) == 2
 
 
+def test_an_order_that_failed_is_not_played_again_after_another_has_failed() -> None:
+    nsu = End([FAILED, FAILED])
+    first = run(talk(), nsu)
+    run(talk(seed=3), nsu)
+    for message in first:
+        nsu.hear(message)
+    assert len(nsu.orders) == 2
+    assert nsu.responder.state is Nsu.UNCLAIMED
+
+
 def test_a_recorded_talk_opens_no_other_start_of_the_nsu_and_no_other_nsu() -> None:
     sent = run(talk(), End())
     for other in (End(seed=9), End(seed=9, claim_key=b"x" * 20)):
