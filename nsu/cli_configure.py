@@ -42,9 +42,9 @@ def configure_nsu(
     admin: str | None,
     claim_key_file: Path | None,
 ) -> None:
-    """Set up the unclaimed NSU that has MAC on this network, by Ethernet frames, without IP.
+    """Set up an unclaimed NSU, by Ethernet frames, without IP.
 
-    Asks for its claim key, which stands in STATE/claim.key there, and for the password of --admin; takes them line by
+    MAC is that of its interface on this network. Asks for its claim key, which stands in STATE/claim.key there, and for the password of --admin; takes them line by
     line when they are given by a pipe. Once it is done, that NSU takes no more such orders.
     """
     nsu_mac = read_mac(mac)
