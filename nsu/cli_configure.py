@@ -44,8 +44,9 @@ def configure_nsu(
 ) -> None:
     """Set up an unclaimed NSU, by Ethernet frames, without IP.
 
-    MAC is that of its interface on this network. Asks for its claim key, which stands in STATE/claim.key there, and for the password of --admin; takes them line by
-    line when they are given by a pipe. Once it is done, that NSU takes no more such orders.
+    MAC is that of its interface on this network. Asks for its claim key, which stands in STATE/claim.key there, and for
+    the password of --admin; takes them line by line when they are given by a pipe. Once it is done, that NSU takes no
+    more such orders.
     """
     nsu_mac = read_mac(mac)
     if len(addresses) > ADDRESSES_MAX:
