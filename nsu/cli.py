@@ -39,6 +39,7 @@ SHOWS = ("socket", "fuse", "loop", "nbd")
 
 ELSEWHERE: Final = {
     "apply": ("nsu.cli_apply", "apply_file", "Bring FILE into force, all of it or nothing."),
+    "configure": ("nsu.cli_configure", "configure_nsu", "Set up an unclaimed NSU, by Ethernet frames, without IP."),
     "discover": ("nsu.cli_discover", "discover", "Find the NSUs on this machine's networks."),
     "history": ("nsu.cli_apply", "history", "The last versions of nsu.conf: when, who, what."),
     "key": ("nsu.cli_key", "key_verbs", "Keys that hosts and NSUs share: made, carried, rotated."),
@@ -108,7 +109,7 @@ def run(conf_path: Path, log_form: str) -> None:
         if obstacle.key != "STATE":  # that ends it, with a sentence of its own
             say(f"nsu: {obstacle}")
     voice.write = say  # of every process that is forked from here: wrapped at a terminal
-    words = LastWords(("server", "host", "web"))
+    words = LastWords(("server", "host", "web", "setup"))
     roles = mains(conf_path, loaded, seen, words)
     if not roles:
         fail(f"{conf_path} gives this machine no role: add NSU and HOST blocks, or SERVER blocks")

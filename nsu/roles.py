@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from errno import EACCES, EADDRINUSE, EBUSY
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,8 @@ def mains(conf_path: Path, loaded: Loaded, seen: Stamp | None, words: LastWords)
     machine = loaded.machine
     if machine.web is not None and found:
         found["web"] = lambda life: start_web(life, conf_path, machine, words)
+    if machine.setup or machine.addresses:
+        found["setup"] = lambda life: start_setup(life, conf_path, machine, words)
     return found
 
 
@@ -114,6 +117,24 @@ def start_web(life: Life, conf_path: Path, machine: MachineSettings, words: Last
         sentence = sentence_of(error) if isinstance(error, OSError) else str(error)
         words.put("web", sentence)
         say(f"nsu: web: {sentence}")
+        return Exit.FAILED
+
+
+def start_setup(life: Life, conf_path: Path, machine: MachineSettings, words: LastWords) -> int:
+    """Run set-up. Whatever becomes of it, the roles that move data go on: it is tried again, and told."""
+    # Here, not above: pyroute2 comes into no process that moves data.
+    from nsu.claiming import carry_out
+    from serverside.setup import SetupSettings, run_setup
+
+    words.put("setup", "")
+    state_dir = machine.state_dir
+    settings = SetupSettings(state_dir, machine.setup, machine.addresses)
+    try:
+        return run_setup(life, settings, partial(carry_out, conf_path=conf_path, state_dir=state_dir))
+    except (StateError, ControlError, OSError) as error:
+        sentence = sentence_of(error) if isinstance(error, OSError) else str(error)
+        words.put("setup", sentence)
+        say(f"nsu: setup: {sentence}")
         return Exit.FAILED
 
 
@@ -272,7 +293,7 @@ class HostWatch:
         changed = []
         if bare(servers_of(loaded)) != bare(servers_of(self.loaded)):
             changed.append("its SERVER blocks have")
-        if loaded.machine != self.loaded.machine:
+        if replace(loaded.machine, addresses=()) != replace(self.loaded.machine, addresses=()):
             changed.append("its MACHINE block has")
         if self.loaded.server is None and loaded.server is not None:
             changed.append("its server role has")

@@ -34,7 +34,7 @@ BEATS_EVERY_S = 1.0
 POLICY = Policy(
     backoff=Backoff(0.2, 10.0, random=random.random), silent_after_s=60.0, stop_within_s=20.0, steady_after_s=10.0
 )
-STOP_ORDER = ("web", "host", "server")
+STOP_ORDER = ("setup", "web", "host", "server")
 
 Main = Callable[[Life], int]
 

@@ -17,9 +17,9 @@ REPOSITORY = Path(__file__).parent.parent
 ROOMS = ("protocol", "ipc", "serverside", "hostside", "nsu")
 
 MAY_IMPORT: dict[str, frozenset[str]] = {
-    "protocol": frozenset({"construct", "crc32c"}),
+    "protocol": frozenset({"construct", "crc32c", "cryptography"}),
     "ipc": frozenset({"psutil", "setproctitle"}),
-    "serverside": frozenset({"protocol", "ipc", "construct", "numpy"}),
+    "serverside": frozenset({"protocol", "ipc", "construct", "numpy", "pyroute2"}),
     "hostside": frozenset({"protocol", "ipc", "construct", "mfusepy"}),
     "nsu": frozenset(
         {"protocol", "ipc", "serverside", "hostside", "configobj", "psutil", "click", "rich"}
@@ -58,6 +58,8 @@ DOORS: dict[str, tuple[str, ...]] = {
     ),
     "numpy": ("serverside/redundancy/xor.py",),
     "crc32c": ("protocol/crc.py",),
+    "pyroute2": ("serverside/addresses.py",),
+    "cryptography": ("protocol/setup/cipher.py", "nsu/tls_authority.py"),
     "mfusepy": ("hostside/frontends/fuse_session.py",),
     "configobj": ("nsu/conf/",),
     "setproctitle": ("ipc/",),
@@ -71,7 +73,6 @@ DOORS: dict[str, tuple[str, ...]] = {
     "uvicorn": ("nsu/web/process.py",),
     "jinja2": ("nsu/web/pages/render.py",),
     "prometheus_client": ("nsu/web/metrics.py",),
-    "cryptography": ("nsu/tls_authority.py",),
 }
 """Each dependency -> beginnings of the paths that may import it, so that it can be replaced in one place."""
 
@@ -98,6 +99,9 @@ UNMIRRORED: dict[str, str] = {
     "nsu/__main__.py": "one call before another: tests/nsu/test_compiled.py",
     "serverside/settings.py": "frozen data with properties of a line or two: tests/nsu/conf/test_load.py",
     "serverside/redundancy/guard.py": "a contract without code: tests/serverside/redundancy/test_journal.py",
+    "serverside/setup.py": f"{REAL} tests/system/test_setup.py",
+    "serverside/addresses.py": f"{REAL} tests/system/test_setup.py",
+    "hostside/setup.py": f"{REAL} tests/system/test_setup.py",
     "hostside/frontends/nbd_protocol/account.py": TRANSMISSION,
     "hostside/frontends/nbd_protocol/checks.py": TRANSMISSION,
     "hostside/frontends/nbd_protocol/incoming_write.py": TRANSMISSION,

@@ -61,6 +61,14 @@ BLOCKS = (
         " defaults; any ARRAY or HOST makes the machine an NSU.",
         "box1",
     ),
+    BlockKind(
+        "INTERFACE",
+        "",
+        False,
+        "A network interface of this machine whose addresses `nsu run` sets at its start; `nsu configure` writes it"
+        " (docs/setup.md). Where the system itself sets the addresses, none is needed.",
+        "eth1",
+    ),
     BlockKind("ARRAY", "", False, "Drives joined. Partitions are cut from arrays.", "unit0"),
     BlockKind(
         "HOST",
@@ -125,6 +133,26 @@ WEB_KEY = Key(
     "The certificate's private key: a PEM file without a password, of mode 0600.",
     ("/etc/nsu.d/web.key",),
     default_words="there is none",
+)
+SETUP = Key(
+    "MACHINE",
+    "SETUP",
+    values.INTERFACE,
+    "An interface on which this machine, while nobody has claimed it, may be set up without IP by whoever knows its"
+    " claim key (docs/setup.md), or `every`.",
+    ("eth1",),
+    default_words="on none",
+    repeatable=True,
+)
+
+INTERFACE_ADDRESS = Key(
+    "INTERFACE",
+    "ADDRESS",
+    values.INTERFACE_ADDRESS,
+    "An address that it gets, with its prefix; others that it has, it keeps.",
+    ("10.0.0.5/24",),
+    default_words="it gets none",
+    repeatable=True,
 )
 
 USER = Key(
@@ -449,7 +477,8 @@ NUMBER = Key(
 )
 
 KEYS: tuple[Key[Any], ...] = (
-    STATE, WEB, WEB_CERTIFICATE, WEB_KEY, USER,
+    STATE, WEB, WEB_CERTIFICATE, WEB_KEY, USER, SETUP,
+    INTERFACE_ADDRESS,
     NSU_CONFIG_PORT, LISTEN, PRIVILEGED_PORT, TLS_CERT, TLS_KEY, TLS_CA, DISCOVERY,
     LEVEL, DRIVE, SPARE, STRIPE,
     HOST_ADDRESS, HOST_SECRET_FILE, HOST_TLS, DATA_PORT,

@@ -11,7 +11,7 @@ import json
 import socket
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from nsu.conf.reader import BlockReader, check_kinds, check_names, default_of
 from nsu.conf.server_role import Resolve, read_server
 from nsu.conf.settings import MachineSettings
 from nsu.conf.syntax import Block, Document, same_kind
-from nsu.conf.values import NAME
+from nsu.conf.values import INTERFACE, NAME
 from serverside.settings import ServerSettings
 
 __all__ = ["ConfError", "ConfErrors", "Loaded", "digest_of", "load_file", "load_text", "read_text", "state_dir_of"]
@@ -89,6 +89,7 @@ def load_text(text: str, path: Path, *, resolve: Resolve = resolve_by_system) ->
     check_kinds(document.blocks, "", findings)
     _check_once(document.blocks, findings)
     machine = _read_machine(same_kind(document.blocks, "MACHINE"), findings)
+    machine = replace(machine, addresses=_read_interfaces(same_kind(document.blocks, "INTERFACE"), findings))
     server = read_server(document.blocks, machine, resolve, findings)
     host = read_host_role(document.blocks, machine, findings)
     if not document.blocks:
@@ -138,7 +139,8 @@ def _read_machine(blocks: Sequence[Block], findings: Findings) -> MachineSetting
         findings.error(web.line, "WEB", wrong, "add WEB_CERTIFICATE and WEB_KEY, or keep WEB to 127.0.0.1")
     address = None if web is None else web.value
     user = _read_user(reader, findings)
-    return MachineSettings(blocks[0].name, reader.one_or_default(keys.STATE), address, tls, user)
+    setup = tuple(given.value for given in reader.many(keys.SETUP))
+    return MachineSettings(blocks[0].name, reader.one_or_default(keys.STATE), address, tls, user, setup)
 
 
 def _read_user(reader: BlockReader, findings: Findings) -> User | None:
@@ -150,6 +152,13 @@ def _read_user(reader: BlockReader, findings: Findings) -> User | None:
         assert given is not None
         findings.error(given.line, keys.USER.name, f"there is no user {given.value}", f"`{MAKE_USER}` makes one")
         return None
+
+
+def _read_interfaces(blocks: Sequence[Block], findings: Findings) -> tuple[tuple[str, str], ...]:
+    """Give (interface, address with prefix) of all INTERFACE blocks."""
+    check_names(blocks, INTERFACE, findings)
+    readers = [(block.name, BlockReader(block, findings)) for block in blocks]
+    return tuple((name, given.value) for name, reader in readers for given in reader.many(keys.INTERFACE_ADDRESS))
 
 
 def _read_tls(block: Block, reader: BlockReader, findings: Findings) -> tuple[Path, Path] | None:

@@ -55,6 +55,7 @@ force. `nsu apply` and `nsu partition` say beforehand what a change means, and w
 | ARRAY blocks, `CONFIG_PORT`, the name of NSU | at the next start of `nsu run`; until then a warning |
 | SERVER and DISK blocks: all of the host role | at the next start of `nsu run`; until then a warning |
 | MACHINE: its name, `STATE`, `WEB` with its certificate | at the next start of `nsu run`; until then a warning |
+| INTERFACE blocks | at the next start of `nsu run`, which takes no address away; `nsu configure` sets them at once |
 | the contents of a `SECRET_FILE` of a HOST | at once by `nsu key`; by hand, once nsu.conf is touched after it |
 | the contents of a `SECRET_FILE` of a SERVER | at the next login |
 

@@ -20,3 +20,7 @@ class MachineSettings:
     """Certificate and key of TLS there; None: without."""
     user: User | None = None
     """Whom processes that move data become; None: they stay who they are."""
+    setup: tuple[str, ...] = ()
+    """Interfaces on which set-up without IP is heard, or `every`; none: nowhere."""
+    addresses: tuple[tuple[str, str], ...] = ()
+    """(interface, `10.0.0.5/24`) of the INTERFACE blocks."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from protocol.limits import BLOCK_BYTES, NAME_BYTES_MAX
+from serverside.interface_address import AddressError, read_interface_address
 from serverside.settings import DataPortSettings, DriveSettings
 
 T = TypeVar("T")
@@ -229,6 +230,19 @@ def _read_discovery(text: str) -> str:
     return text
 
 
+def _read_interface(text: str) -> str:
+    if not re.fullmatch(r"[^\s/]{1,15}", text) or text in (".", ".."):
+        raise ValueWrong(f"{text} is not the name of an interface")
+    return text
+
+
+def _read_interface_address(text: str) -> str:
+    try:
+        return read_interface_address(text).with_prefixlen
+    except AddressError as error:
+        raise ValueWrong(str(error)) from None
+
+
 def _choice(what: str, *words: str) -> ValueType[str]:
     """One of some words."""
 
@@ -250,6 +264,10 @@ SECRET_PATH = ValueType("path", "an absolute path", _read_secret_path)
 YES_NO = ValueType("yes or no", "yes or no", _read_yes_no)
 ADDRESS = ValueType("address", "a numeric address, such as 10.1.1.1 or fe80::1", _read_address)
 REACHABLE_ADDRESS = ValueType("address", ADDRESS.right, _read_reachable_address)
+INTERFACE = ValueType("interface", "the name of a network interface, as ip(8) shows it, such as eth1", _read_interface)
+INTERFACE_ADDRESS = ValueType(
+    "address/prefix", "an address with its prefix, such as 10.0.0.5/24 or fd00::5/64", _read_interface_address
+)
 PORT = ValueType("port", "a port from 1 to 65535", _read_port)
 ADDRESS_PORT = ValueType("address:port", "ADDRESS:PORT, such as 127.0.0.1:10080 or [::1]:10080", _read_host_port)
 DATA_PORT = ValueType(

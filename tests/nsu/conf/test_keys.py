@@ -6,7 +6,8 @@ from nsu.conf.keys import BLOCKS, KEYS
 def test_names_are_those_of_the_design() -> None:
     declared = {kind.name: {key.name for key in KEYS if key.block == kind.name} for kind in BLOCKS}
     assert declared == {
-        "MACHINE": {"STATE", "WEB", "WEB_CERTIFICATE", "WEB_KEY", "USER"},
+        "MACHINE": {"STATE", "WEB", "WEB_CERTIFICATE", "WEB_KEY", "USER", "SETUP"},
+        "INTERFACE": {"ADDRESS"},
         "NSU": {"CONFIG_PORT", "LISTEN", "PRIVILEGED_PORT", "TLS_CERT", "TLS_KEY", "TLS_CA", "DISCOVERY"},
         "ARRAY": {"LEVEL", "DRIVE", "SPARE", "STRIPE"},
         "HOST": {"ADDRESS", "SECRET_FILE", "TLS", "DATA_PORT"},
