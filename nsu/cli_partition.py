@@ -11,7 +11,7 @@ from rich.console import Console
 
 from ipc.exits import Exit
 from nsu.cli_base import ConfCommand, conf_option, json_option
-from nsu.cli_change import change, force_option, yes_option
+from nsu.cli_change import change, force_option, refuse, yes_option
 from nsu.conf.errors import ConfErrors
 from nsu.partitions import verbs
 from nsu.partitions.apply import Ground, ground
@@ -79,6 +79,8 @@ def list_partitions(conf_path: Path, as_json: bool) -> None:
     except ConfErrors as errors:
         say(str(errors))
         sys.exit(Exit.FAILED)
+    except Refused as refusal:
+        refuse(refusal, as_json=as_json)
     found = listing(at.base, at.facts)
     if as_json:
         click.echo(json.dumps(found, indent=1))

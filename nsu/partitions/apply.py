@@ -52,7 +52,13 @@ class Applied:
 
 
 def ground(conf: Path, *, resolve: Resolve = resolve_by_system) -> Ground:
-    """Read the file, and ask who runs by it. Raises ConfErrors: it is bad and no good version is known."""
+    """Read the file, and ask who runs by it.
+
+    Raises:
+        ConfErrors: it is bad, and no good version is known.
+        Refused: a server runs by it that does not answer.
+
+    """
     text = read_text(conf)
     state_dir = state_dir_of(text)
     return Ground(conf, text, _base_of(text, conf, state_dir, resolve), state_dir, look(state_dir))
