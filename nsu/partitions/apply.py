@@ -1,7 +1,8 @@
 """A plan comes into force: all of it, or nothing.
 
-  1. nothing stands against it, and nsu.conf still says what the plan was made from
-  2. it is saved (nsu/conf/save.py: checked, atomic) and recorded in the history, under the history's lock
+  1. nothing stands against it, and nsu.conf still says what the plan was made from; under the history's lock the
+     machine is asked once more, for between a plan and a yes anybody may have begun to use what it takes away
+  2. it is saved (nsu/conf/save.py: checked, atomic) and recorded in the history, under the same lock
   3. the server that runs looks at the file, and this waits until it says that it goes by it
   4. when it can't: the former text is saved again, the record withdrawn, and its reason is the refusal
 
@@ -9,6 +10,7 @@ A crash between the steps leaves a whole file, old or new, and the server goes b
 """
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,7 @@ from nsu.conf.server_role import Resolve
 from nsu.history import BY_HAND, History, Version
 from nsu.partitions.errors import Refused
 from nsu.partitions.facts import Facts, look
-from nsu.partitions.plan import Plan
+from nsu.partitions.plan import Plan, plan
 
 IN_FORCE_WITHIN_S = 30.0
 """A change waits until nothing goes by the old table any more: a drive that hangs can hold it up."""
@@ -88,7 +90,8 @@ def apply(
     """Carry out a plan that was made from `at`. `who`: for the history; `when_s`: now, in seconds since 1970.
 
     Raises:
-        Refused: something stands against it, or the server can't take it; everything is as before.
+        Refused: something stands against it, or has come up since the plan was made (`force` overrules only what it
+            showed), or the server can't take it; everything is as before.
         ChangeRefused: the file was changed by somebody else meanwhile.
         ConfErrors: the new text is not good any more (a SECRET_FILE that is gone, for instance).
 
@@ -98,11 +101,13 @@ def apply(
         return Applied(None, at.facts.runs, "nothing changes")
     history = History(at.state_dir)
     with history.locked():
+        facts = look(at.state_dir)
+        Refused.unless_empty(_came_up(found, at.conf, facts, resolve, force=force))
         # What stands in the file now may be a change by hand that nothing has taken yet; it must not get lost.
         history.record(at.base, who=BY_HAND, what=("as it was found",), at_s=when_s)
         save_text(at.conf, found.new_text, expected=at.text, resolve=resolve)
         version = history.record(found.new_text, who=who, what=found.summary, at_s=when_s)
-    refusal = _ask_server(at.state_dir, found.new_text, within_s) if at.facts.runs else "the server does not run"
+    refusal = _ask_server(at.state_dir, found.new_text, within_s) if facts.runs else "the server does not run"
     number = None if version is None else version.number
     if refusal is None:
         return Applied(number, True, "it is in force")
@@ -110,6 +115,17 @@ def apply(
         return Applied(number, False, f"{at.conf} is saved, and not yet in force: {refusal}")
     _take_back(found, at, history, version, resolve)
     raise Refused(*refusal)
+
+
+def _came_up(found: Plan, conf: Path, facts: Facts, resolve: Resolve, *, force: bool) -> Iterator[str]:
+    """Give what stands against it now; `force` was said of what the plan showed, and of nothing else."""
+    shown = {refusal.sentence for refusal in found.refusals}
+    now = plan(found.old_text, found.new_text, facts, path=conf, resolve=resolve)
+    for refusal in now.refusals:
+        if refusal.sentence not in shown:
+            yield f"it came up after the plan was made: {refusal.sentence}"
+        elif not (force and refusal.can_force):
+            yield refusal.sentence
 
 
 def _take_back(found: Plan, at: Ground, history: History, version: Version | None, resolve: Resolve) -> None:

@@ -1,8 +1,10 @@
 """Proves on a running NSU that a plan comes into force as a whole, and a refused one leaves everything as it was."""
 
 import re
+import socket
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -65,14 +67,28 @@ def test_what_stands_against_it_changes_nothing(world: World) -> None:
 
 
 @pytest.mark.system
+def test_what_came_up_after_the_plan_is_not_overruled(world: World) -> None:
+    """Somebody attached the disk while the administrator read the plan: neither his yes nor his force was for that."""
+    before, at = world.machine.conf.read_text(), ground(world.machine.conf)
+    then = replace(at.facts, attached={"host1": frozenset()})
+    found = plan(at.base, delete(at.base, "unit_1"), then, path=at.conf)
+    assert not found.refusals, "nobody used it then"
+    for force in (False, True):
+        with pytest.raises(Refused, match="came up after the plan was made: host1/unit_1 is in use by host1"):
+            apply(found, at, who="tester", when_s=time.time(), force=force)
+    assert world.machine.conf.read_text() == before
+
+
+@pytest.mark.system
 def test_what_the_server_cannot_take_is_taken_back(world: World) -> None:
-    """The file is good, for it says that the drive is larger; that it is not, the server knows."""
+    """The file is good; that another program has the port, the server finds out."""
     before, at = world.machine.conf.read_text(), ground(world.machine.conf)
     count = len(History(at.state_dir).versions())
-    new = re.sub(r"drive0\.img\(\w+\)", "drive0.img(1GiB)", before).replace("unit0(0,2047)", "unit0(0,204799)")
-    blind = plan(at.base, new, path=at.conf)  # a plan that knows no facts lets it pass
-    with pytest.raises(Refused, match="whose last block is"):
-        apply(blind, at, who="tester", when_s=time.time())
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        new = re.sub(r"(DATA_PORT *= *127\.0\.0\.1):\d+", rf"\1:{port}", before)
+        with pytest.raises(Refused, match="in use"):
+            carry_out(at, new)
     assert world.machine.conf.read_text() == before
     assert units(world) == {"unit_1": 2048}
     assert len(History(at.state_dir).versions()) == count, "what never was in force is no version"
