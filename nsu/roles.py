@@ -74,7 +74,7 @@ def start_server(life: Life, watch: "ConfWatch", words: LastWords) -> int:
         words.put("server", f"{watch.path} is not good: see `nsu check`")
         return Exit.FAILED
     try:
-        return run_server(life, settings, watch.fresh, watch.describe)
+        return run_server(life, settings, watch.fresh, watch.describe, watch.note_in_force)
     except (SettingsError, StateError) as error:
         words.put("server", str(error))
         say(f"nsu: server: {error}")
@@ -115,7 +115,7 @@ def start_web(life: Life, conf_path: Path, machine: MachineSettings, words: Last
 class ConfWatch:
     """Looks whether nsu.conf has changed, and loads it when it has. A bad file changes nothing.
 
-    `note` gets each good text, the one of the start too.
+    `note` gets each text that came into force, the one of the start too: a good one that the server refused is none.
     """
 
     def __init__(
@@ -134,6 +134,10 @@ class ConfWatch:
         """SHA-256 of the text that was judged last."""
         self.errors: tuple[str, ...] = ()
         """What is wrong with it."""
+        self.text = ""
+        """The good text that was loaded last."""
+        self.is_in_force = True
+        """The server goes by it."""
 
     def describe(self) -> dict[str, Any]:
         """Give what was found at the last look, for whoever waits for a change."""
@@ -149,6 +153,7 @@ class ConfWatch:
                 say(f"nsu: server: it starts once {self.path} is good again")
                 return None
             self.settings = server
+            self.note_in_force()
         elif not self.digest:
             self.note_start()
         return self.settings
@@ -156,11 +161,14 @@ class ConfWatch:
     def note_start(self) -> None:
         """Note what the first start goes by."""
         with contextlib.suppress(ConfErrors):
-            self.take_text(read_text(self.path))
+            self.text = read_text(self.path)
+            self.digest = digest_of(self.text)
+            self.note_in_force()
 
-    def take_text(self, text: str) -> None:
-        self.digest = digest_of(text)
-        self.note(text)
+    def note_in_force(self) -> None:
+        """Hear that the server goes by what was loaded last."""
+        self.is_in_force = True
+        self.note(self.text)
 
     def fresh(self) -> ServerSettings | None:
         """Give new settings of the server role, or None."""
@@ -174,8 +182,10 @@ class ConfWatch:
             say("nsu: server: the old settings stay in force")
             return None
         if server == self.settings:
+            if self.is_in_force:  # a comment: of a text that was refused it is refused, too
+                self.note_in_force()
             return None
-        self.settings = server
+        self.settings, self.is_in_force = server, False
         return server
 
     def tell_if_gone(self, is_gone: bool) -> None:
@@ -199,7 +209,7 @@ class ConfWatch:
             self.errors = (f"{self.path} gives this machine no server role any more",)
             say(f"nsu: server: {self.errors[0]}")
         else:
-            self.take_text(text)
+            self.text = text
         return server
 
 

@@ -38,7 +38,7 @@ class Ground:
     text: str
     """What the file says now, good or bad."""
     base: str
-    """The last good text: what is in force, as far as can be told."""
+    """The last text that was good and that the server took: what is in force, as far as can be told."""
     state_dir: Path
     facts: Facts
 
@@ -63,18 +63,19 @@ def ground(conf: Path, *, resolve: Resolve = resolve_by_system) -> Ground:
     """
     text = read_text(conf)
     state_dir = state_dir_of(text)
-    return Ground(conf, text, _base_of(text, conf, state_dir, resolve), state_dir, look(state_dir))
+    facts = look(state_dir)
+    return Ground(conf, text, _base_of(text, conf, state_dir, facts, resolve), state_dir, facts)
 
 
-def _base_of(text: str, conf: Path, state_dir: Path, resolve: Resolve) -> str:
+def _base_of(text: str, conf: Path, state_dir: Path, facts: Facts, resolve: Resolve) -> str:
+    newest = History(state_dir).newest()
     try:
         load_text(text, conf, resolve=resolve)
     except ConfErrors:
-        newest = History(state_dir).newest()
         if newest is None:
             raise
         return newest.text
-    return text
+    return newest.text if facts.refused and newest is not None else text
 
 
 def apply(

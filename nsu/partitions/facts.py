@@ -32,6 +32,8 @@ class Facts:
 
     runs: bool = False
     """A server answers."""
+    refused: str = ""
+    """Why it does not go by the newest nsu.conf, good as that is."""
     capacities: Mapping[str, int] = field(default_factory=dict)
     """Array -> its blocks, of those that are open."""
     uuids: Mapping[UnitName, tuple[str, str, int]] = field(default_factory=dict)
@@ -89,6 +91,7 @@ def facts_of(status: Mapping[str, Any] | None, uuids: Mapping[UnitName, tuple[st
     units = [unit for holder in (*status["hosts"], {"units": status["unassigned"]}) for unit in holder["units"]]
     return Facts(
         runs=True,
+        refused=status.get("conf", {}).get("refused", ""),
         capacities={array["name"]: array["capacity_bytes"] // BLOCK_BYTES for array in status["arrays"]},
         uuids=uuids,
         written={unit["uuid"]: unit["written_blocks"] for unit in units if unit["written_blocks"] is not None},

@@ -107,7 +107,7 @@ def test_a_changed_file_gives_new_settings_once(conf: Conf) -> None:
     assert conf.watch.fresh() is None
 
 
-def test_each_good_text_is_noted_and_whoever_waits_for_one_is_told_how_far_it_is(conf: Conf) -> None:
+def test_each_text_in_force_is_noted_and_whoever_waits_for_one_is_told_how_far_it_is(conf: Conf) -> None:
     noted: list[str] = []
     conf.watch.note = noted.append
     assert conf.watch.newest() == conf.watch.settings
@@ -120,7 +120,22 @@ def test_each_good_text_is_noted_and_whoever_waits_for_one_is_told_how_far_it_is
     conf.write(CHANGED)
     conf.watch.fresh()
     assert conf.watch.describe()["errors"] == []
+    assert noted == [GOOD], "the server has not taken it yet"
+    conf.watch.note_in_force()
     assert noted == [GOOD, CHANGED]
+    conf.write(CHANGED + "# a comment\n")
+    conf.watch.fresh()
+    assert noted == [GOOD, CHANGED, CHANGED + "# a comment\n"]
+
+
+def test_a_text_that_the_server_refuses_is_not_noted(conf: Conf) -> None:
+    noted: list[str] = []
+    conf.watch.note = noted.append
+    conf.watch.newest()
+    for text in (CHANGED, CHANGED + "# a comment\n"):
+        conf.write(text)
+        conf.watch.fresh()
+    assert noted == [GOOD]
 
 
 def test_a_bad_file_changes_nothing_and_is_told_once(conf: Conf, capsys: pytest.CaptureFixture[str]) -> None:

@@ -120,6 +120,22 @@ def test_a_bad_file_is_overcome_from_the_last_good_version(world: World) -> None
 
 
 @pytest.mark.system
+def test_what_the_server_refused_is_no_version_and_no_ground(world: World) -> None:
+    """A text by hand that reads well, and that the server can't take: what is in force is the one before."""
+    good = world.machine.conf.read_text()
+    versions = History(world.machine.state).versions()
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        world.machine.conf.write_text(re.sub(r"(DATA_PORT *= *127\.0\.0\.1):\d+", rf"\1:{port}", good))
+        world.machine.wait_for(lambda status: status["server"]["conf"]["refused"])
+        at = ground(world.machine.conf)
+        assert (at.base, at.text) == (good, world.machine.conf.read_text())
+        assert History(at.state_dir).versions() == versions
+        assert carry_out(at, good).in_force
+    assert not world.machine.status()["server"]["conf"]["refused"]
+
+
+@pytest.mark.system
 def test_where_nothing_runs_it_is_saved_for_the_next_start(world: World) -> None:
     state = world.machine.folder / "idle"
     conf = world.machine.folder / "idle.conf"
