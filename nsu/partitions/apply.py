@@ -41,6 +41,16 @@ class Ground:
     """The last text that was good and that the server took: what is in force, as far as can be told."""
     state_dir: Path
     facts: Facts
+    wrong: tuple[str, ...] = ()
+    """Why the file as it stands is not the base; empty: it is."""
+
+    @property
+    def editable(self) -> str:
+        """The text that a verb changes. Raises Refused: it would throw away what stands in the file, not in force."""
+        if self.wrong:
+            mend = f"{self.conf} is not in force as it stands: mend that first, or go back with nsu rollback"
+            raise Refused(*self.wrong, mend)
+        return self.base
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,18 +74,16 @@ def ground(conf: Path, *, resolve: Resolve = resolve_by_system) -> Ground:
     text = read_text(conf)
     state_dir = state_dir_of(text)
     facts = look(state_dir)
-    return Ground(conf, text, _base_of(text, conf, state_dir, facts, resolve), state_dir, facts)
-
-
-def _base_of(text: str, conf: Path, state_dir: Path, facts: Facts, resolve: Resolve) -> str:
     newest = History(state_dir).newest()
+    wrong: tuple[str, ...] = (facts.refused,) if facts.refused else ()
     try:
         load_text(text, conf, resolve=resolve)
-    except ConfErrors:
+    except ConfErrors as errors:
         if newest is None:
             raise
-        return newest.text
-    return newest.text if facts.refused and newest is not None else text
+        wrong = tuple(map(str, errors.errors))
+    base = newest.text if wrong and newest is not None else text
+    return Ground(conf, text, base, state_dir, facts, wrong)
 
 
 def apply(

@@ -77,7 +77,7 @@ class Orders:
 
     def partition(self, verb: str, body: bodies.Changing) -> dict[str, Any]:
         """Plan a verb of `nsu partition`, and carry it out unless `plan_only`. Gives an Outcome."""
-        return self._change(f"partition {verb}", body, lambda at: VERBS[verb][1](at.base, body, at.facts))
+        return self._change(f"partition {verb}", body, lambda at: VERBS[verb][1](at.editable, body, at.facts))
 
     def apply(self, body: bodies.Apply) -> dict[str, Any]:
         """The same with a whole new text."""

@@ -114,6 +114,8 @@ def test_a_bad_file_is_overcome_from_the_last_good_version(world: World) -> None
     world.machine.wait_for(lambda status: status["server"]["conf"]["errors"])
     at = ground(world.machine.conf)
     assert at.base == good
+    with pytest.raises(Refused, match=rf"nsu\.conf:{good.count(chr(10)) + 2}: COLOUR"):
+        assert at.editable, "what was written by hand would be lost"
     assert carry_out(at, good).in_force
     assert world.machine.conf.read_text() == good
     world.machine.wait_for(lambda status: not status["supervisor"]["warnings"])
@@ -131,6 +133,8 @@ def test_what_the_server_refused_is_no_version_and_no_ground(world: World) -> No
         at = ground(world.machine.conf)
         assert (at.base, at.text) == (good, world.machine.conf.read_text())
         assert History(at.state_dir).versions() == versions
+        with pytest.raises(Refused, match="in use"):
+            assert at.editable, "what was written by hand would be lost"
         assert carry_out(at, good).in_force
     assert not world.machine.status()["server"]["conf"]["refused"]
 
