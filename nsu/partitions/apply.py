@@ -2,7 +2,8 @@
 
   1. nothing stands against it, and nsu.conf still says what the plan was made from; under the history's lock the
      machine is asked once more, for between a plan and a yes anybody may have begun to use what it takes away
-  2. it is saved (nsu/conf/save.py: checked, atomic) and recorded in the history, under the same lock
+  2. it is recorded in the history and saved (nsu/conf/save.py: checked, atomic), under the same lock, in this order:
+     what is in force has a version, and a record whose text could not be saved is withdrawn
   3. the server that runs looks at the file, and this waits until it says that it goes by it
   4. when it can't: the former text is saved again, the record withdrawn, and its reason is the refusal
 
@@ -16,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from ipc.control import ControlError, control_call
-from nsu.conf.errors import ConfErrors
+from nsu.conf.errors import ChangeRefused, ConfErrors
 from nsu.conf.load import digest_of, load_text, read_text, resolve_by_system, state_dir_of
 from nsu.conf.save import save_text
 from nsu.conf.server_role import Resolve
 from nsu.history import BY_HAND, History, Version
-from nsu.partitions.errors import Refused
+from nsu.partitions.errors import NotSavedError, Refused
 from nsu.partitions.facts import Facts, look
 from nsu.partitions.plan import Plan, plan
 
@@ -102,6 +103,7 @@ def apply(
         Refused: something stands against it, or has come up since the plan was made (`force` overrules only what it
             showed), or the server can't take it; everything is as before.
         ChangeRefused: the file was changed by somebody else meanwhile.
+        NotSavedError: the file or its history can't be written.
         ConfErrors: the new text is not good any more (a SECRET_FILE that is gone, for instance).
 
     """
@@ -109,13 +111,14 @@ def apply(
     if found.new_text == at.text:
         return Applied(None, at.facts.runs, "nothing changes")
     history = History(at.state_dir)
-    with history.locked():
-        facts = look(at.state_dir)
-        Refused.unless_empty(_came_up(found, at.conf, facts, resolve, force=force))
-        # What stands in the file now may be a change by hand that nothing has taken yet; it must not get lost.
-        history.record(at.base, who=BY_HAND, what=("as it was found",), at_s=when_s)
-        save_text(at.conf, found.new_text, expected=at.text, resolve=resolve)
-        version = history.record(found.new_text, who=who, what=found.summary, at_s=when_s)
+    try:
+        with history.locked():
+            facts = look(at.state_dir)
+            Refused.unless_empty(_came_up(found, at.conf, facts, resolve, force=force))
+            version = _record_and_save(found, at, history, resolve, who=who, when_s=when_s)
+    except OSError as error:
+        what = f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror or error)
+        raise NotSavedError(f"it is not done, for it can't be written down: {what}") from error
     refusal = _ask_server(at.state_dir, found.new_text, within_s) if facts.runs else "the server does not run"
     number = None if version is None else version.number
     if refusal is None:
@@ -124,6 +127,21 @@ def apply(
         return Applied(number, False, f"{at.conf} is saved, and not yet in force: {refusal}")
     _take_back(found, at, history, version, resolve)
     raise Refused(*refusal)
+
+
+def _record_and_save(
+    found: Plan, at: Ground, history: History, resolve: Resolve, *, who: str, when_s: float
+) -> Version | None:
+    # What stands in the file now may be a change by hand that nothing has taken yet; it must not get lost.
+    history.record(at.base, who=BY_HAND, what=("as it was found",), at_s=when_s)
+    version = history.record(found.new_text, who=who, what=found.summary, at_s=when_s)
+    try:
+        save_text(at.conf, found.new_text, expected=at.text, resolve=resolve)
+    except (ChangeRefused, ConfErrors, OSError):
+        if version is not None:
+            history.withdraw(version)
+        raise
+    return version
 
 
 def _came_up(found: Plan, conf: Path, facts: Facts, resolve: Resolve, *, force: bool) -> Iterator[str]:

@@ -5,18 +5,22 @@ import socket
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from nsu.conf.errors import ChangeRefused, ConfErrors
 from nsu.history import BY_HAND, History
 from nsu.partitions.apply import Applied, Ground, apply, ground
-from nsu.partitions.errors import Refused
+from nsu.partitions.errors import NotSavedError, Refused
 from nsu.partitions.plan import plan
 from nsu.partitions.size import Size
 from nsu.partitions.verbs import Creation, Grant, create, delete
 from nsu.partitions.view import find
+from nsu.web.refusals import refusal_of
 from tests.harness import World, spawn_world
+from tests.nsu.conf.conftest import no_name
+from tests.nsu.partitions.conftest import CONF
 
 MIB = Size.parse("1MiB")
 
@@ -150,3 +154,38 @@ def test_where_nothing_runs_it_is_saved_for_the_next_start(world: World) -> None
     assert "does not run" in done.sentence
     assert find(conf.read_text(), "data").blocks == 2048
     assert [version.who for version in History(state).versions()] == [BY_HAND, "tester"]
+
+
+def not_done(conf: Path) -> NotSavedError:
+    """Resize by a plan that nothing stands against, where the file system does not let it be written."""
+    at = ground(conf, resolve=no_name)
+    new = at.base.replace("unit0(2048,6143)", "unit0(2048,8191)")
+    found = plan(at.base, new, at.facts, path=conf, resolve=no_name)
+    with pytest.raises(NotSavedError, match="can't be written down") as refusal:
+        apply(found, at, who="tester", when_s=time.time(), resolve=no_name)
+    assert conf.read_text() == at.text
+    return refusal.value
+
+
+def test_what_cannot_be_recorded_is_not_saved(tmp_path: Path) -> None:
+    """Nothing comes into force of which there is no version."""
+    conf = tmp_path / "nsu.conf"
+    conf.write_text(CONF.replace("/var/lib/nsu", str(tmp_path / "state")))
+    history = History(tmp_path / "state")
+    with history.locked():
+        history.record(conf.read_text(), who="before", what=(), at_s=0)
+    full = history.folder / "000099.json"
+    full.touch()  # so the next is 100
+    (history.folder / "000100.json.new").mkdir()
+    assert not_done(conf)
+
+
+def test_what_cannot_be_saved_is_no_version(tmp_path: Path) -> None:
+    conf = tmp_path / "nsu.conf"
+    conf.write_text(CONF.replace("/var/lib/nsu", str(tmp_path / "state")))
+    (tmp_path / "nsu.conf.bak").mkdir()
+    (tmp_path / "nsu.conf.bak" / "x").touch()
+    answer = refusal_of(not_done(conf))
+    assert answer is not None
+    assert answer.status == 503
+    assert [version.who for version in History(tmp_path / "state").versions()] == [BY_HAND]
