@@ -201,8 +201,9 @@ class ConfWatch:
             text = read_text(self.path)
             self.digest = digest_of(text)
             server = load_text(text, self.path).server
-        except ConfErrors as error:
-            self.errors = tuple(map(str, error.errors))
+        except (ConfErrors, OSError) as error:
+            # OSError: no error of reading is worth more than what runs.
+            self.errors = tuple(map(str, error.errors)) if isinstance(error, ConfErrors) else (sentence_of(error),)
             say(f"nsu: server: {self.path} is not good:\n{error}")
             return None
         if server is None:

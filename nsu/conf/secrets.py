@@ -25,6 +25,8 @@ def read_secret(path: Path) -> bytes:
         raise ValueWrong(f"{path} cannot be read ({error.strerror})", _FORM) from error
     try:
         return _checked(path, descriptor)
+    except OSError as error:
+        raise ValueWrong(f"{path} cannot be read ({error.strerror})", _FORM) from error
     finally:
         os.close(descriptor)
 

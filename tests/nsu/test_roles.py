@@ -138,6 +138,16 @@ def test_a_text_that_the_server_refuses_is_not_noted(conf: Conf) -> None:
     assert noted == [GOOD]
 
 
+def test_an_error_of_reading_at_a_reload_changes_nothing(conf: Conf, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise OSError(5, "Input/output error", "/etc/nsu.key")
+
+    conf.write(CHANGED)
+    monkeypatch.setattr("nsu.roles.load_text", broken)
+    assert conf.watch.fresh() is None
+    assert conf.watch.describe()["errors"] == ["/etc/nsu.key: Input/output error"]
+
+
 def test_a_bad_file_changes_nothing_and_is_told_once(conf: Conf, capsys: pytest.CaptureFixture[str]) -> None:
     conf.write(BAD)
     assert conf.watch.fresh() is None

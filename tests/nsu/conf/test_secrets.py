@@ -35,3 +35,9 @@ def test_what_is_no_file_is_refused(folder: Path) -> None:
     for name, wrong in (("pipe", "is not a file"), ("", "is not a file"), ("none", "No such file")):
         with pytest.raises(ValueWrong, match=wrong):
             read_secret(folder / name)
+
+
+def test_a_read_error_is_told_like_any_other() -> None:
+    """A file of mode 0600 that can be opened and not read; at a reload it must not end what runs."""
+    with pytest.raises(ValueWrong, match="cannot be read"):
+        read_secret(Path("/proc/self/mem"))
