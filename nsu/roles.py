@@ -20,9 +20,12 @@ from hostside.settings import HostRoleSettings, ServerEntry
 from ipc.child import Life
 from ipc.control import ControlError
 from ipc.exits import Exit
+from nsu.conf import keys
 from nsu.conf.errors import ConfErrors
-from nsu.conf.load import Loaded, digest_of, load_file, load_text, read_text
+from nsu.conf.load import Loaded, digest_of, load_file, load_text, read_text, resolve_by_system
+from nsu.conf.server_role import Resolve
 from nsu.conf.settings import MachineSettings
+from nsu.conf.syntax import Document, same_kind
 from nsu.history import note_by_hand
 from nsu.last_words import LastWords
 from nsu.say import say
@@ -126,6 +129,7 @@ class ConfWatch:
         note: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.note = note
+        self.resolve: Resolve = resolve_by_system
         self.path = path
         self.settings = settings
         self.seen = seen
@@ -194,13 +198,20 @@ class ConfWatch:
             say(f"nsu: server: {self.path} is not there any more; the settings it had stay in force")
         self.is_gone = is_gone
 
+    def resolver(self) -> Resolve:
+        """Resolve names, and where the name service is down, go on with what a HOST's name was: it may be logged in."""
+        blocks = same_kind(Document(self.text).blocks, "HOST")
+        by_name = {one.name for one in blocks if all(entry.key != keys.HOST_ADDRESS.name for entry in one.entries)}
+        known = {host.name: host.addresses for host in self.settings.hosts if host.name in by_name}
+        return lambda name: self.resolve(name) or known.get(name, ())
+
     def load(self) -> ServerSettings | None:
         """Load the file; say why it is not good for a server, and give None, when it is not."""
         self.errors = ()
         try:
             text = read_text(self.path)
             self.digest = digest_of(text)
-            server = load_text(text, self.path).server
+            server = load_text(text, self.path, resolve=self.resolver()).server
         except (ConfErrors, OSError) as error:
             # OSError: no error of reading is worth more than what runs.
             self.errors = tuple(map(str, error.errors)) if isinstance(error, ConfErrors) else (sentence_of(error),)
