@@ -24,7 +24,7 @@ from ipc.loop import Loop
 CONNECTIONS_MAX: Final = 64
 _PATH_BYTES_MAX: Final = 107  # unix(7): sun_path has 108, one of them a NUL
 
-__all__ = ["ControlError", "ControlServer", "Deferred", "RefusedError", "control_call"]
+__all__ = ["ControlError", "ControlServer", "Deferred", "NobodyError", "RefusedError", "control_call"]
 
 Arguments = dict[str, Any]
 
@@ -35,6 +35,10 @@ class ControlError(Exception):
 
 class RefusedError(ControlError):
     """Somebody answered, and said no."""
+
+
+class NobodyError(ControlError):
+    """No process is there: not one that is slow, hangs, or can't be asked."""
 
 
 Verb = Callable[[Arguments], Answer | Deferred]
@@ -108,7 +112,8 @@ def control_call(path: Path | str, verb: str, /, timeout_s: float = 5.0, **argum
     """Ask the process behind `path` and return its answer. `timeout_s` is for all of it.
 
     Raises:
-        ControlError: nobody answers there, not in time, or the answer is a refusal.
+        NobodyError: no process is there.
+        ControlError: nobody answers in time, or the answer is a refusal.
 
     """
     deadline_s = time.monotonic() + timeout_s
@@ -124,7 +129,7 @@ def control_call(path: Path | str, verb: str, /, timeout_s: float = 5.0, **argum
         except TimeoutError:
             raise ControlError(f"no answer from {path} within {timeout_s} s") from None
         except (FileNotFoundError, ConnectionRefusedError):
-            raise ControlError(f"no process answers at {path}") from None
+            raise NobodyError(f"no process answers at {path}") from None
         except OSError as error:
             raise ControlError(f"cannot ask at {path}: {error}") from error
     return checked_answer(line, path)

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -69,7 +69,7 @@ def carry_out(
     return apply(found, at, who=f"{user()} ({verb})", when_s=time.time(), force=force)
 
 
-def refuse(refusal: ChangeRefused, *, as_json: bool) -> None:
+def refuse(refusal: ChangeRefused, *, as_json: bool) -> NoReturn:
     """Say all that stands in the way, and exit with 1."""
     sentences = refusal.sentences if isinstance(refusal, Refused) else (str(refusal),)
     if as_json:

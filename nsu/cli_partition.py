@@ -11,7 +11,7 @@ from rich.console import Console
 
 from ipc.exits import Exit
 from nsu.cli_base import ConfCommand, conf_option, json_option
-from nsu.cli_change import change, force_option, yes_option
+from nsu.cli_change import change, force_option, refuse, yes_option
 from nsu.conf.errors import ConfErrors
 from nsu.partitions import verbs
 from nsu.partitions.apply import Ground, ground
@@ -79,6 +79,8 @@ def list_partitions(conf_path: Path, as_json: bool) -> None:
     except ConfErrors as errors:
         say(str(errors))
         sys.exit(Exit.FAILED)
+    except Refused as refusal:
+        refuse(refusal, as_json=as_json)
     found = listing(at.base, at.facts)
     if as_json:
         click.echo(json.dumps(found, indent=1))
@@ -112,7 +114,7 @@ def create(
     """
     grants = [Grant(host, read_only=True) for host in readers] + [Grant(host) for host in writers]
     wanted = Creation(name, size, array, grants, not no_zero, shared_write)
-    do("create", lambda at: verbs.create(at.base, wanted, at.facts), **how)
+    do("create", lambda at: verbs.create(at.editable, wanted, at.facts), **how)
 
 
 @partition_verbs.command("delete", cls=ConfCommand)
@@ -123,7 +125,7 @@ def delete(name: str, **how: Any) -> None:
 
     One in use stays, but for --force.
     """
-    do("delete", lambda at: verbs.delete(at.base, name), **how)
+    do("delete", lambda at: verbs.delete(at.editable, name), **how)
 
 
 @partition_verbs.command("resize", cls=ConfCommand)
@@ -136,7 +138,7 @@ def resize(name: str, size: Size, **how: Any) -> None:
     Such as 30GiB, +10GiB, or +100% of the space behind it. Growing interrupts nothing. Shrinking below what was
     written, or where nobody knows that, needs --force.
     """
-    do("resize", lambda at: verbs.resize(at.base, name, size, at.facts), **how)
+    do("resize", lambda at: verbs.resize(at.editable, name, size, at.facts), **how)
 
 
 @partition_verbs.command("rename", cls=ConfCommand)
@@ -148,7 +150,7 @@ def rename(name: str, new_name: str, **how: Any) -> None:
 
     At every host that has it; HOST/NAME: at that host only.
     """
-    do("rename", lambda at: verbs.rename(at.base, name, new_name, at.facts), **how)
+    do("rename", lambda at: verbs.rename(at.editable, name, new_name, at.facts), **how)
 
 
 @partition_verbs.command("assign", cls=ConfCommand)
@@ -158,7 +160,7 @@ def rename(name: str, new_name: str, **how: Any) -> None:
 @changing
 def assign(name: str, host: str, read_only: bool, **how: Any) -> None:
     """Give a partition that is nobody's to HOST."""
-    do("assign", lambda at: verbs.assign(at.base, name, Grant(host, read_only), at.facts), **how)
+    do("assign", lambda at: verbs.assign(at.editable, name, Grant(host, read_only), at.facts), **how)
 
 
 @partition_verbs.command("unassign", cls=ConfCommand)
@@ -170,7 +172,7 @@ def unassign(name: str, host: str | None, **how: Any) -> None:
 
     What is on it is kept.
     """
-    do("unassign", lambda at: verbs.unassign(at.base, name, host, at.facts), **how)
+    do("unassign", lambda at: verbs.unassign(at.editable, name, host, at.facts), **how)
 
 
 @partition_verbs.command("chown", cls=ConfCommand)
@@ -182,7 +184,7 @@ def chown(name: str, host: str, **how: Any) -> None:
 
     What is on it is kept, and its UUID.
     """
-    do("chown", lambda at: verbs.chown(at.base, name, host, at.facts), **how)
+    do("chown", lambda at: verbs.chown(at.editable, name, host, at.facts), **how)
 
 
 @partition_verbs.command("share", cls=ConfCommand)
@@ -200,7 +202,7 @@ def share(name: str, host: str, read_only: bool, new_name: str, shared_write: bo
     grant = Grant(host, read_only)
     do(
         "share",
-        lambda at: verbs.share(at.base, name, grant, shared_write=shared_write, new_name=new_name, facts=at.facts),
+        lambda at: verbs.share(at.editable, name, grant, shared_write=shared_write, new_name=new_name, facts=at.facts),
         **how,
     )
 
@@ -216,7 +218,7 @@ def set_access(name: str, access: str, host: str | None, shared_write: bool, **h
     read_only = access == "read-only"
     do(
         "access",
-        lambda at: verbs.set_access(at.base, name, read_only=read_only, host=host, shared_write=shared_write),
+        lambda at: verbs.set_access(at.editable, name, read_only=read_only, host=host, shared_write=shared_write),
         **how,
     )
 
@@ -230,4 +232,4 @@ def set_zero(name: str, zero: str, **how: Any) -> None:
 
     yes: all that is on it is lost. no: its blocks show what they held before. Both need --force.
     """
-    do("zero", lambda at: verbs.set_zero(at.base, name, zero=zero == "yes"), **how)
+    do("zero", lambda at: verbs.set_zero(at.editable, name, zero=zero == "yes"), **how)

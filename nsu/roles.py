@@ -22,12 +22,14 @@ from hostside.settings import DiskSettings, HostRoleSettings, ServerEntry
 from ipc.child import Life
 from ipc.control import ControlError
 from ipc.exits import Exit
+from nsu.conf import keys
 from nsu.conf.errors import ConfErrors
 from nsu.conf.keys import SERVER_SECRET_FILE
-from nsu.conf.load import Loaded, digest_of, load_file, load_text, read_text
+from nsu.conf.load import Loaded, digest_of, load_file, load_text, read_text, resolve_by_system
 from nsu.conf.secrets import read_secret
+from nsu.conf.server_role import Resolve
 from nsu.conf.settings import MachineSettings
-from nsu.conf.syntax import Document
+from nsu.conf.syntax import Document, same_kind
 from nsu.conf.values import ValueWrong
 from nsu.history import note_by_hand
 from nsu.last_words import LastWords
@@ -82,7 +84,7 @@ def start_server(life: Life, watch: "ConfWatch", words: LastWords) -> int:
         words.put("server", f"{watch.path} is not good: see `nsu check`")
         return Exit.FAILED
     try:
-        return run_server(life, settings, watch.fresh, watch.describe)
+        return run_server(life, settings, watch.fresh, watch.describe, watch.note_in_force)
     except (SettingsError, StateError) as error:
         words.put("server", str(error))
         say(f"nsu: server: {error}")
@@ -141,7 +143,7 @@ def start_setup(life: Life, conf_path: Path, machine: MachineSettings, words: La
 class ConfWatch:
     """Looks whether nsu.conf has changed, and loads it when it has. A bad file changes nothing.
 
-    `note` gets each good text, the one of the start too.
+    `note` gets each text that came into force, the one of the start too: a good one that the server refused is none.
     """
 
     def __init__(
@@ -152,6 +154,7 @@ class ConfWatch:
         note: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.note = note
+        self.resolve: Resolve = resolve_by_system
         self.path = path
         self.settings = settings
         self.seen = seen
@@ -160,6 +163,10 @@ class ConfWatch:
         """SHA-256 of the text that was judged last."""
         self.errors: tuple[str, ...] = ()
         """What is wrong with it."""
+        self.text = ""
+        """The good text that was loaded last."""
+        self.is_in_force = True
+        """The server goes by it."""
 
     def describe(self) -> dict[str, Any]:
         """Give what was found at the last look, for whoever waits for a change."""
@@ -175,6 +182,7 @@ class ConfWatch:
                 say(f"nsu: server: it starts once {self.path} is good again")
                 return None
             self.settings = server
+            self.note_in_force()
         elif not self.digest:
             self.note_start()
         return self.settings
@@ -182,11 +190,14 @@ class ConfWatch:
     def note_start(self) -> None:
         """Note what the first start goes by."""
         with contextlib.suppress(ConfErrors):
-            self.take_text(read_text(self.path))
+            self.text = read_text(self.path)
+            self.digest = digest_of(self.text)
+            self.note_in_force()
 
-    def take_text(self, text: str) -> None:
-        self.digest = digest_of(text)
-        self.note(text)
+    def note_in_force(self) -> None:
+        """Hear that the server goes by what was loaded last."""
+        self.is_in_force = True
+        self.note(self.text)
 
     def fresh(self) -> ServerSettings | None:
         """Give new settings of the server role, or None."""
@@ -200,8 +211,10 @@ class ConfWatch:
             say("nsu: server: the old settings stay in force")
             return None
         if server == self.settings:
+            if self.is_in_force:  # a comment: of a text that was refused it is refused, too
+                self.note_in_force()
             return None
-        self.settings = server
+        self.settings, self.is_in_force = server, False
         return server
 
     def tell_if_gone(self, is_gone: bool) -> None:
@@ -210,22 +223,30 @@ class ConfWatch:
             say(f"nsu: server: {self.path} is not there any more; the settings it had stay in force")
         self.is_gone = is_gone
 
+    def resolver(self) -> Resolve:
+        """Resolve names, and where the name service is down, go on with what a HOST's name was: it may be logged in."""
+        blocks = same_kind(Document(self.text).blocks, "HOST")
+        by_name = {one.name for one in blocks if all(entry.key != keys.HOST_ADDRESS.name for entry in one.entries)}
+        known = {host.name: host.addresses for host in self.settings.hosts if host.name in by_name}
+        return lambda name: self.resolve(name) or known.get(name, ())
+
     def load(self) -> ServerSettings | None:
         """Load the file; say why it is not good for a server, and give None, when it is not."""
         self.errors = ()
         try:
             text = read_text(self.path)
             self.digest = digest_of(text)
-            server = load_text(text, self.path).server
-        except ConfErrors as error:
-            self.errors = tuple(map(str, error.errors))
+            server = load_text(text, self.path, resolve=self.resolver()).server
+        except (ConfErrors, OSError) as error:
+            # OSError: no error of reading is worth more than what runs.
+            self.errors = tuple(map(str, error.errors)) if isinstance(error, ConfErrors) else (sentence_of(error),)
             say(f"nsu: server: {self.path} is not good:\n{error}")
             return None
         if server is None:
             self.errors = (f"{self.path} gives this machine no server role any more",)
             say(f"nsu: server: {self.errors[0]}")
         else:
-            self.take_text(text)
+            self.text = text
         return server
 
 

@@ -64,6 +64,8 @@ Reload = Callable[[], ServerSettings | None]
 """Gives the settings of a changed nsu.conf, or None when there is nothing new or nothing good."""
 DescribeConf = Callable[[], dict[str, Any]]
 """Tells which text of nsu.conf was looked at last, and what is wrong with it."""
+NoteInForce = Callable[[], None]
+"""Hears that the settings which `Reload` gave last are in force."""
 
 
 def describe_nothing() -> dict[str, Any]:
@@ -71,16 +73,26 @@ def describe_nothing() -> dict[str, Any]:
     return {}
 
 
+def note_nothing() -> None:
+    """For a server whose settings come from no file."""
+
+
 class Server:
     """The server role of one machine."""
 
     def __init__(
-        self, life: Life, settings: ServerSettings, reload: Reload, describe_conf: DescribeConf = describe_nothing
+        self,
+        life: Life,
+        settings: ServerSettings,
+        reload: Reload,
+        describe_conf: DescribeConf = describe_nothing,
+        note_in_force: NoteInForce = note_nothing,
     ) -> None:
         self.life = life
         self.settings = settings
         self.reload = reload
         self.describe_conf = describe_conf
+        self.note_in_force = note_in_force
         self.loop = Loop()
         self.started_s = time.time()
         seats = places_of(settings) + SEATS_SPARE
@@ -419,6 +431,7 @@ class Server:
         for sentence in sentences:
             self.warn(sentence)
         if fresh == self.settings:
+            self.note_in_force()
             return
         try:
             self.storage.check(fresh)
@@ -448,6 +461,7 @@ class Server:
         except (SettingsError, StateError, DriveError, OSError) as error:
             self.keep_settings(error)
         else:
+            self.note_in_force()
             say(f"nsu: server: the changed nsu.conf is in force: {'; '.join(differences(self.settings, fresh))}")
         self.settings = self.storage.settings
         self.config_port.privileged = self.settings.privileged_port
@@ -547,10 +561,14 @@ def host_named(settings: ServerSettings, name: str) -> HostSettings | None:
 
 
 def run_server(
-    life: Life, settings: ServerSettings, reload: Reload, describe_conf: DescribeConf = describe_nothing
+    life: Life,
+    settings: ServerSettings,
+    reload: Reload,
+    describe_conf: DescribeConf = describe_nothing,
+    note_in_force: NoteInForce = note_nothing,
 ) -> int:
     """Live as `nsu: server`."""
     # Each place costs descriptors here, for every array; the soft limit is meant for programs that use select(2).
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return Server(life, settings, reload, describe_conf).run()
+    return Server(life, settings, reload, describe_conf, note_in_force).run()

@@ -77,6 +77,8 @@ def _read(path: Path) -> tuple[bytes, float]:
         raise ValueWrong(f"{path} cannot be read ({error.strerror})", _FORM) from error
     try:
         return _checked(path, descriptor), os.fstat(descriptor).st_mtime
+    except OSError as error:
+        raise ValueWrong(f"{path} cannot be read ({error.strerror})", _FORM) from error
     finally:
         os.close(descriptor)
 

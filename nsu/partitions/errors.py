@@ -5,6 +5,10 @@ from collections.abc import Iterable
 from nsu.conf.errors import ChangeRefused
 
 
+class NotSavedError(ChangeRefused):
+    """It is not done, for it can't be written down: a full disk, a file system that is read-only."""
+
+
 class Refused(ChangeRefused):
     """It is not done, and nothing was changed. `sentences`: all that stands in the way, and what would be right."""
 

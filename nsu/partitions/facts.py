@@ -1,7 +1,8 @@
 """What the text of nsu.conf does not say, and a verb or a plan has to know: sizes of arrays, uuids, who is logged in.
 
 `NO_FACTS` is a machine of which nothing is known and where nothing runs. `look` asks the running server, if there is
-one, and reads STATE; it is the one thing here that is not pure.
+one, and reads STATE; it is the one thing here that is not pure. A server that is there and does not answer is not
+"none": what it would say decides whose disk is in use, so nothing is judged without it.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,7 +11,8 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from nsu.gather import ask_or_none
+from ipc.control import ControlError, NobodyError, control_call
+from nsu.partitions.errors import Refused
 from protocol.limits import BLOCK_BYTES
 from serverside.errors import StateError
 from serverside.identity import read_units
@@ -30,6 +32,8 @@ class Facts:
 
     runs: bool = False
     """A server answers."""
+    refused: str = ""
+    """Why it does not go by the newest nsu.conf, good as that is."""
     capacities: Mapping[str, int] = field(default_factory=dict)
     """Array -> its blocks, of those that are open."""
     uuids: Mapping[UnitName, tuple[str, str, int]] = field(default_factory=dict)
@@ -58,15 +62,25 @@ class Facts:
 NO_FACTS = Facts()
 
 
-def look(state_dir: Path) -> Facts:
-    """Ask who runs by this STATE."""
-    status = ask_or_none(state_dir / "server.sock")
+def look(state_dir: Path, *, within_s: float = 5.0) -> Facts:
+    """Ask who runs by this STATE. Raises Refused: a server runs, and does not say who uses what."""
+    status = _status_of(state_dir / "server.sock", within_s)
     try:
         units = read_units(state_dir)
     except (StateError, OSError):
         units = []  # the server says so itself, at its start
     uuids = {(unit.host, unit.name): (unit.uuid, unit.array, unit.first_lba) for unit in units}
     return facts_of(status, uuids)
+
+
+def _status_of(control: Path, within_s: float) -> dict[str, Any] | None:
+    try:
+        return control_call(control, "status", within_s)
+    except NobodyError:
+        return None
+    except ControlError as error:
+        sentence = f"who uses what can't be told, for the server does not say: {error}; see: nsu status"
+        raise Refused(sentence) from error
 
 
 def facts_of(status: Mapping[str, Any] | None, uuids: Mapping[UnitName, tuple[str, str, int]]) -> Facts:
@@ -77,6 +91,7 @@ def facts_of(status: Mapping[str, Any] | None, uuids: Mapping[UnitName, tuple[st
     units = [unit for holder in (*status["hosts"], {"units": status["unassigned"]}) for unit in holder["units"]]
     return Facts(
         runs=True,
+        refused=status.get("conf", {}).get("refused", ""),
         capacities={array["name"]: array["capacity_bytes"] // BLOCK_BYTES for array in status["arrays"]},
         uuids=uuids,
         written={unit["uuid"]: unit["written_blocks"] for unit in units if unit["written_blocks"] is not None},

@@ -48,6 +48,8 @@ class Partition:
 
     range: LbaRange
     uses: tuple[Use, ...]
+    is_namesake: bool = False
+    """Another partition has a UNIT of its name."""
 
     @property
     def name(self) -> str:
@@ -56,8 +58,8 @@ class Partition:
 
     @property
     def title(self) -> str:
-        """The name that is surely its own: `host1/unit_1`."""
-        return self.uses[0].title
+        """The name that is surely its own: `host1/unit_1`; of nobody's, the UUID where its name alone is not."""
+        return self.uuid if self.is_namesake and self.uuid and not self.hosts else self.uses[0].title
 
     @property
     def hosts(self) -> tuple[str, ...]:
@@ -119,7 +121,8 @@ def partitions_of(text: str) -> tuple[Partition, ...]:
             found.setdefault(span, []).append(_use_of(host, unit, counts[host]))
         counts[host] += 1
     ordered = sorted(found, key=lambda span: (span.array, span.first_lba, span.last_lba))
-    return tuple(Partition(span, tuple(found[span])) for span in ordered)
+    bearers = Counter(name for uses in found.values() for name in {use.unit for use in uses})
+    return tuple(Partition(span, tuple(found[span]), bearers[found[span][0].unit] > 1) for span in ordered)
 
 
 def unit_blocks(text: str) -> Iterator[tuple[str, Block]]:
@@ -141,7 +144,12 @@ def find(text: str, name: str) -> Partition:
     """
     known = partitions_of(text)
     # A name of nobody's partition is its title, too: another of that name at a host makes it ambiguous all the same.
-    found = [each for each in known if each.uuid == name or any(name in (use.title, use.unit) for use in each.uses)]
+    # Most have no UUID in the file, so the empty name is nobody's.
+    found = [
+        each
+        for each in known
+        if name and (each.uuid == name or any(name in (use.title, use.unit) for use in each.uses))
+    ]
     if len(found) > 1:
         exact = [each for each in found if any(use.title == name and use.host for use in each.uses)]
         found = exact or found

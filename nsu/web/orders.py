@@ -77,7 +77,7 @@ class Orders:
 
     def partition(self, verb: str, body: bodies.Changing) -> dict[str, Any]:
         """Plan a verb of `nsu partition`, and carry it out unless `plan_only`. Gives an Outcome."""
-        return self._change(f"partition {verb}", body, lambda at: VERBS[verb][1](at.base, body, at.facts))
+        return self._change(f"partition {verb}", body, lambda at: VERBS[verb][1](at.editable, body, at.facts))
 
     def apply(self, body: bodies.Apply) -> dict[str, Any]:
         """The same with a whole new text."""
@@ -96,9 +96,13 @@ class Orders:
         if body.base is not None and body.base != base:
             raise Refused(409, "nsu.conf was changed by somebody else meanwhile: look again, and decide again")
         found = plan(at.base, verb(at), at.facts, path=self.site.conf_path)
-        outcome = {"plan": found.as_dict(), "base": base, "applied": False, "in_force": False, "version": None}
+        against = digest_of("\n".join(each.sentence for each in found.refusals))
+        not_done = {"applied": False, "in_force": False, "version": None}
+        outcome = {"plan": found.as_dict(), "base": base, "against": against, **not_done}
         if body.plan_only:
             return {**outcome, "sentence": "nothing was changed: this is what it would do"}
+        if body.force and body.against not in (None, against):
+            raise Refused(409, "something else speaks against it by now: look again, and decide again")
         with self.noted(what, [*found.summary, *(["forced"] if body.force else [])]):
             who = f"{self.asker.name} ({self.asker.how}, {self.asker.address})"
             done = apply(found, at, who=who, when_s=time.time(), force=body.force)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from ipc.control import ControlError, RefusedError
 from nsu.conf.errors import ChangeRefused, ConfErrors
+from nsu.partitions.errors import NotSavedError
 from nsu.web.store import StoreError
 
 
@@ -29,7 +30,7 @@ def refusal_of(error: Exception) -> Refused | None:
     if isinstance(error, ConfErrors):
         return Refused(409, "nsu.conf would not be good", [str(one) for one in error.errors])
     if isinstance(error, ChangeRefused):
-        return Refused(409, str(error))
+        return Refused(503 if isinstance(error, NotSavedError) else 409, str(error))
     if isinstance(error, StoreError):
         return Refused(503, str(error))
     return None

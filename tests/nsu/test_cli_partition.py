@@ -87,3 +87,14 @@ def test_help_fits_80_columns_and_cuts_nothing_off(verb: str) -> None:
     assert result.exit_code == 0
     assert max(map(len, result.stdout.splitlines())) <= 80
     assert "..." not in result.stdout.replace("[ARGS]...", "")
+
+
+def test_what_was_written_by_hand_and_is_not_good_yet_is_not_lost(conf: Path) -> None:
+    assert call(conf, "resize", "second", "+1MiB").exit_code == 0
+    bad = conf.read_text() + "# two hours of work\nHOST host9\n  ADRESS = 10.1.1.9\n"
+    conf.write_text(bad)
+    result = call(conf, "resize", "second", "+1MiB")
+    assert result.exit_code == 1
+    assert f"nsu.conf:{bad.count(chr(10))}: ADRESS" in result.stderr
+    assert "mend that first, or go back with nsu rollback" in " ".join(result.stderr.split())
+    assert conf.read_text() == bad

@@ -107,7 +107,7 @@ def test_a_changed_file_gives_new_settings_once(conf: Conf) -> None:
     assert conf.watch.fresh() is None
 
 
-def test_each_good_text_is_noted_and_whoever_waits_for_one_is_told_how_far_it_is(conf: Conf) -> None:
+def test_each_text_in_force_is_noted_and_whoever_waits_for_one_is_told_how_far_it_is(conf: Conf) -> None:
     noted: list[str] = []
     conf.watch.note = noted.append
     assert conf.watch.newest() == conf.watch.settings
@@ -120,7 +120,63 @@ def test_each_good_text_is_noted_and_whoever_waits_for_one_is_told_how_far_it_is
     conf.write(CHANGED)
     conf.watch.fresh()
     assert conf.watch.describe()["errors"] == []
+    assert noted == [GOOD], "the server has not taken it yet"
+    conf.watch.note_in_force()
     assert noted == [GOOD, CHANGED]
+    conf.write(CHANGED + "# a comment\n")
+    conf.watch.fresh()
+    assert noted == [GOOD, CHANGED, CHANGED + "# a comment\n"]
+
+
+def test_a_host_known_by_its_name_stays_in_while_the_name_service_is_down(tmp_path: Path) -> None:
+    path = tmp_path / "nsu.conf"
+    by_name = GOOD.replace("  ADDRESS = 127.0.0.1\n", "")
+    path.write_text(by_name)
+    server = load_file(path, resolve=lambda _: ("10.1.1.21",)).server
+    assert server is not None
+    watch = ConfWatch(path, server, stamp(path))
+    watch.resolve = lambda _: ()
+    watch.newest()
+    path.write_text(by_name + "# a comment\n")
+    assert watch.fresh() is None, "nobody is disturbed"
+    path.write_text(by_name.replace("(0,1000)", "(0,999)"))
+    fresh = watch.fresh()
+    assert fresh is not None
+    assert fresh.hosts[0].addresses == ("10.1.1.21",)
+    watch.resolve = lambda _: ("10.1.1.99",)
+    path.write_text(by_name)
+    fresh = watch.fresh()
+    assert fresh is not None
+    assert fresh.hosts[0].addresses == ("10.1.1.99",), "what the name service says goes before"
+
+
+def test_an_address_that_was_taken_out_of_the_file_does_not_stay(conf: Conf) -> None:
+    conf.watch.newest()
+    conf.watch.resolve = lambda _: ()
+    conf.write(GOOD.replace("  ADDRESS = 127.0.0.1\n", ""))
+    fresh = conf.watch.fresh()
+    assert fresh is not None
+    assert fresh.hosts[0].addresses == ()
+
+
+def test_a_text_that_the_server_refuses_is_not_noted(conf: Conf) -> None:
+    noted: list[str] = []
+    conf.watch.note = noted.append
+    conf.watch.newest()
+    for text in (CHANGED, CHANGED + "# a comment\n"):
+        conf.write(text)
+        conf.watch.fresh()
+    assert noted == [GOOD]
+
+
+def test_an_error_of_reading_at_a_reload_changes_nothing(conf: Conf, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise OSError(5, "Input/output error", "/etc/nsu.key")
+
+    conf.write(CHANGED)
+    monkeypatch.setattr("nsu.roles.load_text", broken)
+    assert conf.watch.fresh() is None
+    assert conf.watch.describe()["errors"] == ["/etc/nsu.key: Input/output error"]
 
 
 def test_a_bad_file_changes_nothing_and_is_told_once(conf: Conf, capsys: pytest.CaptureFixture[str]) -> None:

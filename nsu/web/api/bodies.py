@@ -23,6 +23,10 @@ class Changing(Body):
         str | None,
         Field(description="the digest or `base` of the nsu.conf that this was decided on; another one is refused"),
     ] = None
+    against: Annotated[
+        str | None,
+        Field(description="with `force`: the `against` of the plan that was shown; it overrules nothing else"),
+    ] = None
 
 
 class Granted(Body):

@@ -350,6 +350,7 @@ class Outcome(BaseModel):
 
     plan: Plan
     base: Annotated[str, Field(description="names the nsu.conf it was planned from")]
+    against: Annotated[str, Field(description="names all that speaks against it; `force` can be bound to it")]
     applied: bool
     in_force: bool
     version: Annotated[int | None, Field(description="its number in the history")]

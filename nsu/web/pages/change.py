@@ -1,6 +1,7 @@
 """Pages that change nsu.conf: a form, then what it would do and to whom, then it is done.
 
-The second step carries what the first one was decided on (`base`), so that nobody agrees to one thing and gets another.
+The second step carries what the first one was decided on (`base`, and what was `against` it), so that nobody agrees to
+one thing and gets another, nor overrules what he was not shown.
 """
 
 from collections.abc import Callable
@@ -25,7 +26,7 @@ from nsu.web.site import Site
 router = APIRouter(include_in_schema=False)
 Sender = Annotated[Asker, Depends(MaySend(Role.ADMINISTER))]
 STEP, DO = "step", "do"
-HIDDEN = frozenset({CSRF_FIELD, STEP, "force", "base"})
+HIDDEN = frozenset({CSRF_FIELD, STEP, "force", "base", "against"})
 """Fields that the second step has of its own."""
 
 

@@ -87,3 +87,9 @@ def test_settings_hold_both_and_show_neither(folder: Path) -> None:
     for secret in (*host.secrets, SECRET[::-1]):
         assert secret.hex() not in shown
         assert repr(secret)[2:-1] not in shown
+
+
+def test_a_read_error_is_told_like_any_other() -> None:
+    """A file of mode 0600 that can be opened and not read; at a reload it must not end what runs."""
+    with pytest.raises(ValueWrong, match="cannot be read"):
+        read_secret(Path("/proc/self/mem"))

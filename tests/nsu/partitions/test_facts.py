@@ -1,7 +1,12 @@
 """Proves that what a running server and STATE say is taken as it is, and nothing made up where nobody answers."""
 
+import socket
+import threading
 from pathlib import Path
 
+import pytest
+
+from nsu.partitions.errors import Refused
 from nsu.partitions.facts import Facts, facts_of, look
 from serverside.identity import Identity
 from tests.serverside.rig import host, unit
@@ -40,3 +45,29 @@ def test_nothing_is_known_of_a_machine_that_never_ran(tmp_path: Path) -> None:
     assert look(tmp_path / "nowhere") == Facts()
     (tmp_path / "identity.json").write_text("{")
     assert look(tmp_path) == Facts(), "the server says itself that it is damaged"
+
+
+def test_a_server_that_does_not_answer_is_not_one_that_does_not_run(tmp_path: Path) -> None:
+    """Stopped, or too busy, it still serves: whatever is decided without it may take a disk from who uses it."""
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(tmp_path / "server.sock"))
+        assert not look(tmp_path).runs, "the socket of a process that is gone"
+        silent.listen()
+        silent.settimeout(10)
+
+        def hang_up() -> None:
+            silent.accept()[0].close()
+
+        answer = threading.Thread(target=hang_up)
+        answer.start()
+        with pytest.raises(Refused, match="who uses what can't be told"):
+            look(tmp_path)
+        answer.join()
+
+
+def test_a_silent_server_refuses_in_time(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(tmp_path / "server.sock"))
+        silent.listen()
+        with pytest.raises(Refused, match="no answer from"):
+            look(tmp_path, within_s=0.05)

@@ -55,3 +55,18 @@ def test_it_can_be_told_as_json() -> None:
 
 def test_what_cannot_be_read_is_passed_over() -> None:
     assert len(partitions_of(CONF.replace("unit0(0,2047)", "unit0(9,2)"))) == 1
+
+
+def test_the_empty_name_finds_nothing() -> None:
+    """Not the one partition whose UUID the file does not say, either."""
+    for text in (SHARED, CONF.replace("    ZERO = yes\n", f"    ZERO = yes\n    UUID = {uuid(8)}\n")):
+        with pytest.raises(Refused, match="there is no partition"):
+            find(text, "")
+
+
+def test_nobodys_namesake_of_a_hosts_is_called_by_its_uuid() -> None:
+    """What a page offers as a title has to find that partition again."""
+    text = SHARED.replace("UNIT spare", "UNIT second")
+    titles = [each.title for each in partitions_of(text)]
+    assert titles == ["host1/first", "host1/second", uuid(7), "host2/first"]
+    assert [find(text, title).title for title in titles] == titles

@@ -55,6 +55,17 @@ def test_the_first_step_changes_nothing(pages: Pages) -> None:
     assert pages.world.machine.conf.read_text() == before
 
 
+def test_the_box_overrules_what_was_shown_and_nothing_else(pages: Pages) -> None:
+    """A plan that was made when nobody used the partition."""
+    person = pages.person()
+    csrf, before = person.get("/").csrf, pages.world.machine.conf.read_text()
+    free = person.post("/partitions/create", {"csrf": csrf, "name": "mail", "size": "256KiB"}).hidden["against"]
+    plan = person.post("/partitions/delete", {"csrf": csrf, "partition": "host1/logs"})
+    refused = person.post("/partitions/delete", {**plan.hidden, "force": "on", "against": free})
+    assert (refused.status, "something else speaks against it by now" in refused.text) == (409, True)
+    assert pages.world.machine.conf.read_text() == before
+
+
 def test_what_was_changed_meanwhile_is_not_done(pages: Pages) -> None:
     person = pages.person()
     form = {"csrf": person.get("/").csrf, "name": "mail", "size": "256KiB", "zero": "on"}
