@@ -65,6 +65,8 @@ class UnitRecord:
     last_lba: int
     read_only: bool
     zero: bool
+    is_gone: bool = False
+    """The settings do not have it now."""
 
 
 @dataclass(slots=True)
@@ -221,6 +223,9 @@ class Identity:
             self._state = planned._state
 
     def _settle(self, units: list[tuple[str, PartitionSettings]]) -> list[UUID]:
+        here = {(host_name, unit.name) for host_name, unit in units}
+        for record in self._state.units:
+            record.is_gone = record.is_gone or (record.host, record.name) not in here
         for host_name, unit in units:
             self._settle_unit(host_name, unit)
         return self._settle_ranges(units)
@@ -255,8 +260,11 @@ class Identity:
             return
         stays = (unit.array, unit.first_lba) == (old.array, old.first_lba)
         uuid = unit.uuid or (old.uuid if stays else self._new_uuid())
-        if (uuid, *definition) == (old.uuid, old.array, old.first_lba, old.last_lba, old.read_only, old.zero):
+        before = (old.uuid, old.array, old.first_lba, old.last_lba, old.read_only, old.zero)
+        if (uuid, *definition) == before and not old.is_gone:
             return
+        # One that was gone may have lost its blocks to others meanwhile: whoever still means the former content is told.
+        old.is_gone = False
         old.generation = self._new_generation()
         old.uuid = uuid
         old.array, old.first_lba, old.last_lba, old.read_only, old.zero = definition

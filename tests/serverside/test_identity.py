@@ -110,7 +110,21 @@ def test_units_of_two_hosts_have_two_uuids_and_one_range(tmp_path: Path) -> None
     assert [(r.array, r.first_lba, r.blocks) for r in identity.zero_ranges()] == [("unit0", 0, 100)]
 
 
-def test_a_removed_unit_comes_back_with_its_generation(tmp_path: Path) -> None:
+def test_a_removed_unit_comes_back_with_a_new_generation(tmp_path: Path) -> None:
+    """As it was, to the block; but others may have had its blocks meanwhile."""
+    identity = Identity(tmp_path)
+    here = [host("host1", unit("unit_1", 0, 99))]
+    settle(identity, here)
+    before = identity.unit("host1", "unit_1")
+    settle(identity, [host("host2", unit("unit_1", 50, 149))])
+    settle(identity, here)
+    after = identity.unit("host1", "unit_1")
+    assert (after.uuid, after.generation) == (before.uuid, 3)
+    settle(Identity(tmp_path), here)
+    assert Identity(tmp_path).unit("host1", "unit_1") == after, "it is not gone any more"
+
+
+def test_a_removed_unit_comes_back_with_its_uuid(tmp_path: Path) -> None:
     identity = Identity(tmp_path)
     settle(identity, [host("host1", unit("unit_1", 0, 99))])
     before = identity.unit("host1", "unit_1")
