@@ -37,7 +37,7 @@ def change_file(path: Path, change: Change, *, resolve: Resolve = resolve_by_sys
 
     Raises `ConfErrors` when the result is bad, `ChangeRefused` when the change cannot be made.
     """
-    with _locked(path.resolve().parent):
+    with _locked(path.resolve()):
         old = read_text(path)
         return _replace(path, old, change(Document(old)).text, resolve)
 
@@ -47,7 +47,7 @@ def save_text(path: Path, text: str, *, expected: str | None, resolve: Resolve =
 
     Raises `ConfErrors` when the text is bad, `ChangeRefused` when the file is not what was expected.
     """
-    with _locked(path.resolve().parent):
+    with _locked(path.resolve()):
         old = read_text(path) if os.path.lexists(path) else None
         if old != expected:
             raise ChangeRefused(f"{path} was changed by somebody else meanwhile: read it again.")
@@ -58,6 +58,12 @@ def backup_of(path: Path) -> Path:
     """Where the one backup of a file is."""
     real = path.resolve()
     return real.with_name(real.name + ".bak")
+
+
+def lock_of(path: Path) -> Path:
+    """Where the lock of a file is."""
+    real = path.resolve()
+    return real.with_name(f".{real.name}.lock")
 
 
 def _replace(path: Path, old: str | None, text: str, resolve: Resolve) -> Loaded:
@@ -115,20 +121,30 @@ def _fsync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """One writer at a time among ours (command line, web); the lock is the folder's, so it leaves no file
-    behind.
+def _locked(real: Path) -> Iterator[None]:
+    """One writer at a time among ours (command line, web).
+
+    The lock is a file of mode 0600 beside `real`, which stays there: whoever may open a file may lock it, and the
+    folder or the file itself may be opened by anybody.
     """
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    descriptor = os.open(lock_of(real), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
+        _give_to_owner(descriptor, real)
         give_up_at = time.monotonic() + _LOCK_TIMEOUT_S
         while not _try_lock(descriptor):
             if time.monotonic() > give_up_at:
-                raise ChangeRefused(f"Another change in {folder} is being saved: try again.")
+                raise ChangeRefused(f"Another change of {real} is being saved: try again.")
             time.sleep(_LOCK_RETRY_S)
         yield
     finally:
         os.close(descriptor)
+
+
+def _give_to_owner(descriptor: int, real: Path) -> None:
+    """Let root's lock be that of whom the file belongs to: he changes it, too."""
+    owner = (real if real.exists() else real.parent).stat().st_uid
+    if os.geteuid() == 0 and os.fstat(descriptor).st_uid != owner:
+        os.fchown(descriptor, owner, -1)
 
 
 def _try_lock(descriptor: int) -> bool:

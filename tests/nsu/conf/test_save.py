@@ -1,5 +1,6 @@
 """Proves that a file is replaced in one step by a good one, or not touched at all; and what is kept of the old one."""
 
+import fcntl
 import os
 import stat
 import threading
@@ -11,7 +12,7 @@ from nsu.conf import save
 from nsu.conf.edit import add_key, remove_block, set_key
 from nsu.conf.errors import ChangeRefused
 from nsu.conf.load import ConfErrors, load_text
-from nsu.conf.save import backup_of, change_file, save_text
+from nsu.conf.save import backup_of, change_file, lock_of, save_text
 from nsu.conf.syntax import Document
 
 TEXT = "# kept\nNSU box1\n  CONFIG_PORT   =  10001   # the usual\n"
@@ -29,7 +30,7 @@ def port(value: str) -> save.Change:
 
 
 def names(path: Path) -> list[str]:
-    return sorted(os.listdir(path.parent))
+    return sorted(set(os.listdir(path.parent)) - {lock_of(path).name})
 
 
 def test_a_change_is_saved_and_the_old_text_kept_once(path: Path) -> None:
@@ -149,6 +150,22 @@ def test_the_new_text_and_the_folder_reach_the_drive_around_the_rename(
         *("fsync file", "rename to nsu.conf.bak", "fsync folder"),
         *("fsync file", "rename to nsu.conf", "fsync folder"),
     ]
+
+
+def test_a_lock_that_anybody_can_take_holds_up_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who may read a folder or a file may lock it; the lock that counts is open to its owner alone."""
+    monkeypatch.setattr(save, "_LOCK_TIMEOUT_S", 0.0)
+    for theirs in (path.parent, path):
+        descriptor = os.open(theirs, os.O_RDONLY)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        change_file(path, port("10011"))
+        os.close(descriptor)
+    lock = lock_of(path)
+    assert (stat.S_IMODE(lock.stat().st_mode), lock.stat().st_uid) == (0o600, path.stat().st_uid)
+    with open(lock, "rb") as ours:
+        fcntl.flock(ours, fcntl.LOCK_EX)
+        with pytest.raises(ChangeRefused, match="Another change"):
+            change_file(path, port("10012"))
 
 
 def test_changes_made_at_once_are_all_kept(path: Path) -> None:
