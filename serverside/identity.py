@@ -263,7 +263,7 @@ class Identity:
         before = (old.uuid, old.array, old.first_lba, old.last_lba, old.read_only, old.zero)
         if (uuid, *definition) == before and not old.is_gone:
             return
-        # One that was gone may have lost its blocks to others meanwhile: whoever still means the former content is told.
+        # One that was gone may have lost its blocks to others meanwhile: who still means the former content is told.
         old.is_gone = False
         old.generation = self._new_generation()
         old.uuid = uuid
