@@ -17,6 +17,11 @@ from tests.system.guest.programs.write_files import sums
 
 pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(240)]
 
+IMPORTED_LATE = (
+    "nsu.alarms", "nsu.attach", "nsu.cli_tls", "nsu.conf.here", "nsu.conf.load", "nsu.confined", "nsu.gather",
+    "nsu.last_words", "nsu.roles", "nsu.show", "nsu.smart", "nsu.supervisor",
+)  # fmt: skip
+"""By the verbs that are called in the guest, when they are called."""
 MIB = 1 << 20
 DISK_BLOCKS = 48 * MIB // 512
 GROWN_BLOCKS = DISK_BLOCKS + 8 * MIB // 512
@@ -165,7 +170,7 @@ def nsu_machine(kernel: Kernel, *ranges: tuple[int, int], modules: tuple[str, ..
     for program in ("mkfs.ext4", "e2fsck", "resize2fs"):
         initramfs.add_program(program)
     programs = [f"tests.system.guest.programs.{name}" for name in ("write_files", "reattach")]
-    initramfs.add_python("nsu.cli", "nsu.supervisor", "nsu.roles", *programs)
+    initramfs.add_python("nsu.cli", *IMPORTED_LATE, *programs)
     initramfs.add_source("nsu/__main__.py")
     initramfs.add_text("/nsu.conf", conf(*ranges))
     return initramfs
