@@ -51,6 +51,10 @@ VICTIMS = {2: "nsu: agent", 4: "nsu: srw"}
 HOLD_S = 0.3
 READ_BYTES = 4 * MIB
 ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+HEARD: list[int] = []
+"""The ending that came. What it raises is lost where Python ignores exceptions (a finalizer, a weak reference's call),
+so whoever draws or waits looks here too.
+"""
 
 
 class Tour:
@@ -206,6 +210,8 @@ class Tour:
 
     def draw(self, live: Live, headline: str, *, now: bool = False) -> None:
         """Draw the table when it is time to; where nothing can be drawn anew, only Live's last one is printed."""
+        if HEARD:
+            raise KeyboardInterrupt
         if not now and time.monotonic() - self.drawn_s < DRAW_EVERY_S:
             return
         found = self.machine.status()
@@ -237,6 +243,7 @@ def run_demo(*, once: bool) -> int:
         machine = DemoMachine(make_folder())
     except DemoError as error:
         return failed(console, error)
+    HEARD.clear()
     hear_endings()
     held = False
     try:
@@ -258,6 +265,8 @@ def run_demo(*, once: bool) -> int:
 
 def stay_up(machine: DemoMachine) -> None:
     while machine.runs:
+        if HEARD:
+            raise KeyboardInterrupt
         time.sleep(0.2)
     raise DemoError(f"the supervisor has ended by itself. Its log ends with:\n{machine.log_end()}")
 
@@ -274,7 +283,8 @@ def hear_endings() -> None:
     One that was ignored when we came (nohup, a shell's background job) stays ignored.
     """
 
-    def end(_number: int, _frame: object) -> None:
+    def end(heard: int, _frame: object) -> None:
+        HEARD.append(heard)
         for number in ENDINGS:
             signal.signal(number, signal.SIG_IGN)
         raise KeyboardInterrupt
